@@ -1,0 +1,60 @@
+//! `docs/checks.md`, rendered from the registry, and the list that `preflight --list-checks` prints.
+
+use std::fmt::Write as _;
+
+use super::{ALL, Layer};
+
+const HEAD: &str = "# Checks
+
+What `kubectl pg-upgrade preflight` looks at, all of it at once. A *blocker* ends `preflight` with exit code 3 and stops `run`; a *warning*
+asks for attention; *info* is good to know. `--ignore-checks ID,…` turns the blockers of a check into warnings where that is said below.
+
+What could not be read is a finding too, never taken for granted. This page is made from the code: see `src/checks/docs.rs`.
+";
+
+/// The text of `docs/checks.md`.
+pub fn render() -> String {
+    let mut text = HEAD.to_owned();
+    for (layer, title) in [
+        (Layer::Live, "The running server"),
+        (Layer::Target, "The target image and the volume"),
+        (Layer::Kubernetes, "Kubernetes"),
+    ] {
+        let _ = write!(text, "\n## {title}\n");
+        for check in ALL.iter().filter(|check| check.layer() == layer) {
+            let waive = if check.waivable {
+                "May be ignored."
+            } else {
+                "Cannot be ignored."
+            };
+            let _ = write!(
+                text,
+                "\n### {}\n\n**{}.** {}.\n\nWhat to do: {}. {waive}\n",
+                check.id, check.title, check.why, check.mend
+            );
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_what_the_registry_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/checks.md");
+        let rendered = render();
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        if written != rendered {
+            std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+            std::fs::write(path, &rendered).unwrap();
+            panic!(
+                "docs/checks.md was out of date and has been written anew; look at it and commit it"
+            );
+        }
+        for check in ALL {
+            assert!(rendered.contains(&format!("\n### {}\n", check.id)));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! No encoding conversion was made by users.
+
+use super::{
+    Check, Finding, Live, Query, Run, dotted, in_database, numbered, rows_of_databases, statements,
+    text,
+};
+use crate::postgres::version::MajorVersion;
+
+const QUERY: Query = Query::database(
+    "encoding-conversions",
+    "SELECT n.nspname AS schema, c.conname AS relation FROM pg_conversion c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.oid >= 16384 ORDER BY 1, 2",
+)
+.until(MajorVersion::new(13));
+
+/// No encoding conversion was made by users.
+pub(super) const CHECK: Check = Check {
+    id: "encoding-conversions",
+    title: "No encoding conversion was made by users",
+    why: "The functions of encoding conversions have other arguments since 14; pg_upgrade refuses them",
+    mend: "DROP CONVERSION, and make it again after the upgrade",
+    waivable: false,
+    queries: &[QUERY],
+    run: Run::Live(run),
+};
+
+fn run(live: &Live<'_>) -> Vec<Finding> {
+    if live.to < MajorVersion::new(14) {
+        return Vec::new();
+    }
+    let found = match rows_of_databases(live.server, &QUERY) {
+        Err(unknown) => return unknown,
+        Ok(found) => found,
+    };
+    let (mut objects, mut fixes) = (Vec::new(), Vec::new());
+    for (database, found) in &found {
+        for row in &found.rows {
+            objects.push(dotted(&[
+                &database.name,
+                text(row, "schema"),
+                text(row, "relation"),
+            ]));
+            fixes.push(in_database(
+                &database.name,
+                &format!(
+                    "DROP CONVERSION {}",
+                    dotted(&[text(row, "schema"), text(row, "relation")])
+                ),
+            ));
+        }
+    }
+    let count: u64 = found.iter().map(|(_, found)| found.count).sum();
+    if count == 0 {
+        return Vec::new();
+    }
+    let count = numbered(
+        usize::try_from(count).unwrap_or(usize::MAX),
+        "encoding conversion",
+    );
+    vec![
+        Finding::blocker(format!("{count} with the function arguments of before 14"))
+            .objects(objects)
+            .fix(statements(&fixes)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{fires, input, silent};
+
+    #[test]
+    fn they_are_found_on_a_real_server() {
+        silent("encoding-conversions", &input());
+        let finding = fires("encoding-conversions", &super::super::testing::troubled()).remove(0);
+        assert_eq!(finding.objects, ["app.public.myconv"]);
+    }
+}

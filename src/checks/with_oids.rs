@@ -1,0 +1,91 @@
+//! No table was made with oids.
+
+use super::{
+    Check, Finding, Live, Query, Run, dotted, in_database, numbered, rows_of_databases, statements,
+    text,
+};
+use crate::postgres::version::MajorVersion;
+
+const QUERY: Query = Query::database(
+    "with-oids",
+    "SELECT n.nspname AS schema, c.relname AS relation FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE to_jsonb(c)->>'relhasoids' = 'true' AND n.nspname <> 'pg_catalog' ORDER BY 1, 2",
+)
+.until(MajorVersion::new(11));
+
+/// No table was made with oids.
+pub(super) const CHECK: Check = Check {
+    id: "with-oids",
+    title: "No table was made WITH OIDS",
+    why: "Tables WITH OIDS went with 12; pg_upgrade refuses them",
+    mend: "ALTER TABLE … SET WITHOUT OIDS",
+    waivable: false,
+    queries: &[QUERY],
+    run: Run::Live(run),
+};
+
+fn run(live: &Live<'_>) -> Vec<Finding> {
+    let found = match rows_of_databases(live.server, &QUERY) {
+        Err(unknown) => return unknown,
+        Ok(found) => found,
+    };
+    let (mut objects, mut fixes) = (Vec::new(), Vec::new());
+    for (database, found) in &found {
+        for row in &found.rows {
+            objects.push(dotted(&[
+                &database.name,
+                text(row, "schema"),
+                text(row, "relation"),
+            ]));
+            fixes.push(in_database(
+                &database.name,
+                &format!(
+                    "ALTER TABLE {} SET WITHOUT OIDS",
+                    dotted(&[text(row, "schema"), text(row, "relation")])
+                ),
+            ));
+        }
+    }
+    let count: u64 = found.iter().map(|(_, found)| found.count).sum();
+    if count == 0 {
+        return Vec::new();
+    }
+    let count = numbered(usize::try_from(count).unwrap_or(usize::MAX), "table");
+    vec![
+        Finding::blocker(format!("{count} made WITH OIDS"))
+            .objects(objects)
+            .fix(statements(&fixes)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{fires, input, silent};
+    use super::*;
+
+    #[test]
+    fn they_are_found_on_a_server_that_can_have_them() {
+        let mut input = input();
+        silent("with-oids", &input);
+        input.server.as_mut().unwrap().version = crate::postgres::version::ServerVersion {
+            major: MajorVersion::new(11),
+            minor: 1,
+        };
+        assert!(
+            fires("with-oids", &input)[0]
+                .message
+                .contains("could not be read")
+        );
+        super::super::testing::set_rows(&mut input, "with-oids", "[]");
+        silent("with-oids", &input);
+        super::super::testing::set_rows(
+            &mut input,
+            "with-oids",
+            r#"[{"schema": "public", "relation": "old"}]"#,
+        );
+        assert_eq!(
+            fires("with-oids", &input)[0].objects,
+            ["postgres.public.old"]
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! Parsers of single values; each says what was wrong with it.
+
+use std::time::Duration;
+
+/// A major version, 9.6 aside a plain number.
+pub(super) fn major(text: &str) -> Result<u32, String> {
+    let hint = || format!("{text:?} is not a major version such as 17");
+    let number: u32 = text.parse().map_err(|_| hint())?;
+    if (10..=99).contains(&number) {
+        Ok(number)
+    } else {
+        Err(hint())
+    }
+}
+
+/// An image reference, without checking more than that it can be one.
+pub(super) fn image(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "./:_-@".contains(c);
+    if !text.is_empty() && text.chars().all(legal) && !text.starts_with(['/', ':', '@', '-', '.']) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} is not an image reference such as docker.io/library/postgres:17"
+        ))
+    }
+}
+
+/// A duration as humantime reads it: 90s, 5m, 1h30m.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("{text:?} is not a duration such as 90s or 5m"))
+}
+
+/// A name of an object, or one of the words that take its place.
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    if !text.is_empty() && text.len() <= 253 && text.chars().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not a name of an object"))
+    }
+}
+
+/// One word of `--apps`: auto, none or KIND/NAME.
+pub(super) fn app(text: &str) -> Result<String, String> {
+    if text == "auto" || text == "none" {
+        return Ok(text.to_owned());
+    }
+    let (kind, name) = text
+        .split_once('/')
+        .ok_or_else(|| format!("{text:?} is not auto, none or KIND/NAME"))?;
+    let kind = match kind.to_ascii_lowercase().as_str() {
+        "sts" | "statefulset" | "statefulsets" => "StatefulSet",
+        "deploy" | "deployment" | "deployments" => "Deployment",
+        "cj" | "cronjob" | "cronjobs" => "CronJob",
+        _ => {
+            return Err(format!(
+                "{kind:?} is not deployment, statefulset or cronjob"
+            ));
+        }
+    };
+    Ok(format!("{kind}/{}", object_name(name)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn majors_are_plain_numbers() {
+        assert_eq!(major("17"), Ok(17));
+        for wrong in ["", "17.4", "x", "-1", "9", "170"] {
+            assert!(major(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn images_hold_no_shell() {
+        assert!(image("registry.local:5000/library/postgres:17@sha256:abc").is_ok());
+        for wrong in ["", "a b", "$(x)", "-f", "x;y"] {
+            assert!(image(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn apps_are_words_or_kind_and_name() {
+        assert_eq!(app("deploy/api"), Ok("Deployment/api".to_owned()));
+        for wrong in ["api", "pod/x", "deploy/", "deploy/A B"] {
+            assert!(app(wrong).is_err(), "{wrong}");
+        }
+    }
+}

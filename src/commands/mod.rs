@@ -1,0 +1,104 @@
+//! One file per subcommand: discover, decide, show, confirm, execute, report.
+
+pub mod cleanup;
+pub mod completion;
+pub mod history;
+mod permanent;
+pub mod preflight;
+pub mod quiesce;
+pub mod rbac;
+pub mod report;
+pub mod restore;
+pub mod resume;
+pub mod run;
+mod runs;
+pub mod snapshot;
+pub mod status;
+mod survey;
+pub mod upgrade;
+pub mod vacuum;
+pub mod version;
+
+use crate::cli::options::{ActArgs, DryRun};
+use crate::error::{Exit, Failure, Result};
+use crate::k8s::ConnectOptions;
+use crate::k8s::{K8s, Notice};
+use crate::output::Ui;
+use crate::steps::Step;
+
+/// What every command that talks to the API server needs.
+pub struct Session {
+    /// The wire.
+    pub k8s: K8s,
+    /// The story, on stderr.
+    pub ui: Ui,
+}
+
+impl Session {
+    /// Reads the kubeconfig and builds the client; nothing is asked of the API server yet.
+    ///
+    /// # Errors
+    /// Exit code 2 when the kubeconfig or the flags do not make a connection.
+    pub async fn open(options: &ConnectOptions, ui: Ui) -> Result<Self> {
+        let k8s = K8s::connect(options).await.map_err(|e| Failure {
+            exit: Exit::Usage,
+            error: e,
+            hints: Vec::new(),
+        })?;
+        let voice = ui.clone();
+        k8s.on_notice(move |notice| match notice {
+            Notice::Warning(text) => voice.warn(text),
+            Notice::Retrying { call, why, since } => {
+                voice.warn(format!(
+                    "{call}: {why}; trying again ({} s)",
+                    since.as_secs()
+                ));
+            }
+        });
+        Ok(Self { k8s, ui })
+    }
+
+    /// Shows what is going to be done and asks, unless told not to.
+    ///
+    /// # Errors
+    /// Exit code 2 without a terminal and without `--yes`; exit code 130 when the answer is no.
+    pub fn confirm(&self, act: &ActArgs, what: &str, steps: &[Step]) -> Result<()> {
+        self.show(what, steps);
+        if act.yes {
+            return Ok(());
+        }
+        match self.ui.confirm("Do you want to continue?") {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::new(
+                Exit::Interrupted,
+                "not confirmed; nothing was changed",
+            )),
+            Err(_) => Err(Failure::usage(
+                "there is no terminal to confirm on; nothing was changed",
+            )
+            .hint("add --yes to go on without asking, or --dry-run to see the steps")),
+        }
+    }
+
+    /// Shows the steps of a plan.
+    pub fn show(&self, what: &str, steps: &[Step]) {
+        self.ui.say(format!(
+            "{what} in namespace {} of context {}:",
+            self.k8s.namespace(),
+            self.k8s.context()
+        ));
+        for (number, step) in steps.iter().enumerate() {
+            self.ui.say(format!("  {:>2}. {step}", number + 1));
+        }
+    }
+
+    /// `--dry-run`: the steps were shown, and that is all.
+    pub fn is_dry_run(&self, act: &ActArgs, what: &str, steps: &[Step]) -> bool {
+        if act.dry_run == DryRun::None {
+            return false;
+        }
+        self.show(what, steps);
+        self.ui.say("nothing was done (dry run)");
+        true
+    }
+}

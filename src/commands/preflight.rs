@@ -1,0 +1,267 @@
+//! `preflight`: every fact, every check, the plan and the estimated outage; nothing is changed.
+
+use std::io::Write;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::report::API_VERSION;
+use super::survey::{Probe, Survey, survey};
+use crate::checks::{Finding, Severity};
+use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
+use crate::error::{Exit, Result};
+use crate::output::{self, Cell, Report, TableSection, Tone, human_seconds};
+use crate::plan;
+use crate::record::Phase;
+use crate::steps::Step;
+
+/// Read every fact, run every check, print the plan and the estimated outage
+///
+/// Makes a short-lived pod of the new image beside the server, and nothing at all with --read-only.
+/// Ends with 3 when something would make the upgrade fail.
+#[derive(Args, Debug)]
+pub struct PreflightArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    options: UpgradeOptions,
+    /// Make no object; what only the target image can tell stays unknown
+    #[arg(long)]
+    read_only: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Prints the report.
+///
+/// # Errors
+/// When the instance cannot be found or read.
+pub async fn run(args: &PreflightArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let probe = if args.read_only {
+        Probe::Nothing
+    } else {
+        Probe::Pod
+    };
+    let survey = survey(session, &args.target, &args.options, probe).await?;
+    let report = PreflightReport {
+        survey: &survey,
+        requests: session.k8s.requests(),
+        read_only: args.read_only,
+    };
+    output::print(out, &args.output.output, &report)?;
+    Ok(if report.blocked() {
+        Exit::Refused
+    } else {
+        Exit::Done
+    })
+}
+
+/// The blockers of a survey, and the reason when no plan is possible.
+pub(super) fn blockers(survey: &Survey) -> Vec<String> {
+    let mut blockers: Vec<String> = survey
+        .findings
+        .iter()
+        .filter(|f| f.severity == Severity::Blocker)
+        .map(|f| format!("{}: {}{}", f.check, f.message, about(&f.objects)))
+        .collect();
+    if let Err(reason) = &survey.upgrade
+        && blockers.is_empty()
+    {
+        blockers.push(reason.clone());
+    }
+    blockers
+}
+
+/// The first few objects of a finding, in parentheses.
+fn about(objects: &[String]) -> String {
+    const SHOWN: usize = 5;
+    match objects.len() {
+        0 => String::new(),
+        1..=SHOWN => format!(" ({})", objects.join(", ")),
+        n => format!(" ({}, and {} more)", objects[..SHOWN].join(", "), n - SHOWN),
+    }
+}
+
+/// What preflight found, printable.
+pub(super) struct PreflightReport<'a> {
+    pub(super) survey: &'a Survey,
+    pub(super) requests: u64,
+    pub(super) read_only: bool,
+}
+
+impl PreflightReport<'_> {
+    fn blocked(&self) -> bool {
+        let by_check = self
+            .survey
+            .findings
+            .iter()
+            .any(|f| f.severity == Severity::Blocker);
+        by_check || (self.survey.upgrade.is_err() && !self.read_only)
+    }
+
+    fn steps(&self) -> Vec<(Phase, Step)> {
+        let Ok(upgrade) = &self.survey.upgrade else {
+            return Vec::new();
+        };
+        let quiesce = plan::quiesce::steps(
+            &self.survey.clients.workloads,
+            60,
+            plan::quiesce::strangers(&self.survey.clients),
+        );
+        plan::upgrade::steps(
+            &self.survey.request,
+            &self.survey.found.facts,
+            upgrade,
+            quiesce,
+        )
+    }
+}
+
+impl Report for PreflightReport<'_> {
+    fn json(&self) -> Value {
+        let survey = self.survey;
+        let upgrade = survey.upgrade.as_ref().ok();
+        json!({
+            "apiVersion": API_VERSION,
+            "kind": "PreflightReport",
+            "ready": !self.blocked(),
+            "instance": survey.found.facts,
+            "from": survey.server.as_ref().map(|s| s.version.to_string()),
+            "to": survey.target.as_ref().map(|t| t.version.to_string()),
+            "image": survey.request.image,
+            "findings": survey.findings,
+            "clients": survey.clients,
+            "plan": upgrade.map(|u| json!({
+                "transfer": u.transfer,
+                "transferReason": u.transfer_reason,
+                "estimatedOutageMs": u.estimate_ms,
+                "runDirectory": u.run_directory,
+                "steps": self.steps().iter().map(|(phase, step)| {
+                    json!({"phase": phase, "step": step, "text": step.to_string()})
+                }).collect::<Vec<_>>(),
+            })),
+            "refusal": survey.upgrade.as_ref().err(),
+            "apiRequests": self.requests,
+        })
+    }
+
+    fn tables(&self, wide: bool) -> Vec<TableSection> {
+        let survey = self.survey;
+        let mut head = TableSection::fields();
+        head.field("Instance", survey.found.facts.workload.to_string());
+        head.field(
+            "From",
+            survey
+                .server
+                .as_ref()
+                .map(|s| format!("PostgreSQL {}", s.version)),
+        );
+        head.field(
+            "To",
+            survey.target.as_ref().map_or_else(
+                || survey.request.image.clone(),
+                |t| format!("PostgreSQL {} ({})", t.version, survey.request.image),
+            ),
+        );
+        if let Some(claim) = &survey.found.facts.claim {
+            head.field(
+                "Claim",
+                format!("{} ({})", claim.id.name, claim.storage_class),
+            );
+        }
+        let mut sections = vec![head, findings_table(&survey.findings, wide)];
+        if !survey.clients.workloads.is_empty() || !survey.clients.strangers.is_empty() {
+            let mut table = TableSection::new(["CLIENT", "REPLICAS", "WHY"]).titled("Clients");
+            for client in &survey.clients.workloads {
+                let name = format!("{}/{}", client.id.kind.to_lowercase(), client.id.name);
+                table.row([name, client.replicas.to_string(), client.reason.clone()]);
+            }
+            for stranger in &survey.clients.strangers {
+                table.row([
+                    stranger.address.clone(),
+                    String::new(),
+                    format!("{}; it is not stopped", stranger.who),
+                ]);
+            }
+            sections.push(table);
+        }
+        if let Ok(upgrade) = &survey.upgrade {
+            let mut table = TableSection::new(["STEP", "DOES"]).titled("Plan");
+            for (number, (_, step)) in self.steps().iter().enumerate() {
+                table.row([(number + 1).to_string(), step.to_string()]);
+            }
+            table.note(format!(
+                "Transfer mode {}: {}.",
+                upgrade.transfer, upgrade.transfer_reason
+            ));
+            table.note(format!(
+                "Estimated outage: {}.",
+                human_seconds(std::time::Duration::from_millis(upgrade.estimate_ms))
+            ));
+            sections.push(table);
+        }
+        let mut verdict = TableSection::fields();
+        let blockers = blockers(survey).len();
+        if self.blocked() {
+            verdict.note(format!(
+                "Not ready: {blockers} blocker{}.",
+                if blockers == 1 { "" } else { "s" }
+            ));
+            if let Err(reason) = &survey.upgrade {
+                verdict.note(format!("No plan: {reason}."));
+            }
+        } else if self.read_only {
+            verdict.note(
+                "Nothing in the way so far; the target image was not looked into (--read-only).",
+            );
+        } else {
+            verdict.note("Ready.");
+        }
+        sections.push(verdict);
+        sections
+    }
+
+    fn names(&self) -> Vec<String> {
+        let id = &self.survey.found.facts.workload;
+        vec![format!("{}.apps/{}", id.kind.to_lowercase(), id.name)]
+    }
+}
+
+fn findings_table(findings: &[Finding], wide: bool) -> TableSection {
+    let mut table = TableSection::new(["SEVERITY", "CHECK", "FOUND", "TO DO"]);
+    for finding in findings
+        .iter()
+        .filter(|f| wide || f.severity != Severity::Info)
+    {
+        let tone = match finding.severity {
+            Severity::Blocker => Tone::Bad,
+            Severity::Warning => Tone::Warn,
+            Severity::Info => Tone::Plain,
+        };
+        let mut found = finding.message.clone();
+        if !finding.objects.is_empty() {
+            let shown: Vec<&str> = finding.objects.iter().take(5).map(String::as_str).collect();
+            let more = finding.objects.len().saturating_sub(shown.len());
+            found = format!(
+                "{found}: {}{}",
+                shown.join(", "),
+                if more > 0 {
+                    format!(" and {more} more")
+                } else {
+                    String::new()
+                }
+            );
+        }
+        table.row([
+            Cell::new(format!("{:?}", finding.severity).to_lowercase(), tone),
+            Cell::from(finding.check.to_string()),
+            Cell::from(found),
+            Cell::from(finding.fix.clone()),
+        ]);
+    }
+    if table.rows.is_empty() {
+        table.note("No findings.");
+    }
+    table
+}

@@ -1,0 +1,120 @@
+//! `rbac`: the Role that each command needs, no more.
+
+use std::io::Write;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::error::{Exit, Result};
+use crate::output;
+
+/// Print the Role that preflight --read-only, or the whole upgrade, needs
+#[derive(Args, Debug)]
+pub struct RbacArgs {
+    /// Only what reading needs: preflight --read-only, status, history
+    #[arg(long)]
+    read_only: bool,
+    /// Name of the Role
+    #[arg(long, value_name = "NAME", default_value = "pg-upgrade")]
+    name: String,
+}
+
+/// Prints the Role as YAML, for kubectl apply.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn run(args: &RbacArgs, out: &mut dyn Write) -> Result<Exit> {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": args.name},
+        "rules": rules(args.read_only),
+    });
+    out.write_all(output::yaml(&role)?.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// Group, resources, verbs for reading, verbs for writing.
+type Rule = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+/// One rule a line: groups, resources, verbs for reading, verbs for writing.
+const RULES: &[Rule] = &[
+    (
+        "apps",
+        &["statefulsets", "deployments"],
+        &["get", "list", "watch"],
+        &["patch"],
+    ),
+    (
+        "batch",
+        &["cronjobs"],
+        &["get", "list", "watch"],
+        &["patch"],
+    ),
+    (
+        "autoscaling",
+        &["horizontalpodautoscalers"],
+        &["get", "list", "watch"],
+        &[],
+    ),
+    (
+        "policy",
+        &["poddisruptionbudgets"],
+        &["get", "list", "watch"],
+        &[],
+    ),
+    ("", &["services"], &["get", "list", "watch"], &[]),
+    (
+        "",
+        &["pods"],
+        &["get", "list", "watch"],
+        &["create", "delete"],
+    ),
+    ("", &["pods/log"], &["get"], &[]),
+    // Kubernetes 1.35 asks for create on websocket upgrades, older ones for get (KEP-4006).
+    ("", &["pods/exec"], &["get", "create"], &[]),
+    (
+        "",
+        &["configmaps"],
+        &["get", "list", "watch"],
+        &["create", "patch", "delete"],
+    ),
+    (
+        "",
+        &["persistentvolumeclaims"],
+        &["get", "list", "watch"],
+        &["create", "delete"],
+    ),
+    (
+        "coordination.k8s.io",
+        &["leases"],
+        &["get", "list"],
+        &["create", "patch", "delete"],
+    ),
+    (
+        "snapshot.storage.k8s.io",
+        &["volumesnapshots"],
+        &["get", "list", "watch"],
+        &["create", "delete"],
+    ),
+];
+
+/// The rules of the Role.
+pub fn rules(read_only: bool) -> Vec<Value> {
+    RULES
+        .iter()
+        .map(|(group, resources, read, write)| {
+            let verbs: Vec<&str> = read
+                .iter()
+                .chain(if read_only { &[] } else { *write })
+                .copied()
+                .collect();
+            json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+        })
+        .collect()
+}

@@ -1,0 +1,156 @@
+//! `restore`: the old version back, data directory, image, replicas and clients.
+
+use std::io::Write;
+
+use clap::{Args, ValueEnum};
+
+use super::report::RunReport;
+use super::{Session, runs};
+use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
+use crate::discover::{Namespace, target};
+use crate::error::{Exit, Failure, Result};
+use crate::exec::Lease;
+use crate::output;
+use crate::plan::restore::{Source, archive_is_whole, choose_snapshot, steps};
+use crate::record::{Phase, Record, RunState, Upgrade};
+
+/// Put the old version back
+///
+/// The server is stopped, the old data directory takes its place, image and replicas are as they were before the upgrade.
+/// What was written to the new version since is not in the old one; the new data directory is kept until cleanup.
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Where the old data comes from: the archived data directory on the volume (transfer modes clone and copy), or a volume snapshot
+    #[arg(long, value_enum)]
+    from: From,
+    /// Name of the VolumeSnapshot (default: the newest of the run that was cut with the server stopped)
+    #[arg(long, value_name = "NAME")]
+    snapshot: Option<String>,
+    #[command(flatten)]
+    act: ActArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum From {
+    Archive,
+    Snapshot,
+}
+
+/// Restores.
+///
+/// # Errors
+/// Exit code 3 where that way back does not exist; exit code 6 when it stopped half-way (run it again).
+pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let namespace = Namespace::read(&session.k8s).await?;
+    let found = target::find(
+        &session.k8s,
+        &namespace,
+        args.target.target.as_ref(),
+        args.target.container.as_deref(),
+    )
+    .await?;
+    let workload = found.facts.workload.clone();
+    let mut all = runs::of(session, &workload).await?;
+    all.retain(|r| r.record.upgrade.is_some() && r.record.state != RunState::Cleaned);
+    if let Some(id) = &args.target.run_id {
+        all.retain(|r| r.record.run == *id);
+    }
+    let mut run = all
+        .pop()
+        .ok_or_else(|| Failure::usage(format!("no upgrade of {workload} is on record")))?;
+    if run.record.state == RunState::Restored {
+        session
+            .ui
+            .say(format!("run {} was restored already", run.record.run));
+        return Ok(Exit::Done);
+    }
+    let upgrade = run
+        .record
+        .upgrade
+        .clone()
+        .ok_or_else(|| Failure::usage("that run upgraded nothing"))?;
+    let source = source(args, &run.record, &upgrade)?;
+    let resuming = run.record.steps.iter().any(|e| {
+        e.phase == Phase::Back
+            && matches!(
+                e.state,
+                crate::record::StepState::Started | crate::record::StepState::Failed
+            )
+    });
+    let steps = steps(&run.record, &upgrade, &found.facts, &source);
+    let title = format!(
+        "put PostgreSQL {} back for {workload}; what was written to {} since {} is not in it",
+        upgrade.from_version,
+        upgrade.to_version,
+        run.record.started_at.strftime("%Y-%m-%d %H:%M:%SZ")
+    );
+    if session.is_dry_run(&args.act, &title, &steps) {
+        return Ok(Exit::Done);
+    }
+    session.confirm(&args.act, &title, &steps)?;
+    if resuming {
+        session
+            .ui
+            .say("an earlier way back was not finished; it is done again from its start");
+    }
+    let lease = Lease::acquire(&session.k8s, &session.ui, &workload).await?;
+    let mut acting_record = run.record.clone();
+    for entry in &mut acting_record.steps {
+        if matches!(
+            entry.state,
+            crate::record::StepState::Pending | crate::record::StepState::Started
+        ) {
+            entry.state = crate::record::StepState::Skipped;
+        }
+    }
+    acting_record.state = RunState::Open;
+    acting_record.plan(Phase::Back, steps);
+    run.record = acting_record;
+    let outcome = runs::execute_under(session, &mut run, &lease).await;
+    run.record.state = if outcome.is_ok() {
+        RunState::Restored
+    } else {
+        RunState::HalfWay
+    };
+    run.record.finished_at = Some(session.k8s.now());
+    run.store.save(&run.record).await?;
+    lease.release().await;
+    let report = RunReport {
+        record: &run.record,
+        now: session.k8s.now(),
+        requests: session.k8s.requests(),
+    };
+    output::print(out, &args.output.output, &report)?;
+    outcome.map_err(|failure| {
+        failure
+            .with_exit(Exit::HalfWay)
+            .hint("every step can be repeated: type the same command again")
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Where the old data is, or why it is not there.
+fn source(args: &RestoreArgs, record: &Record, upgrade: &Upgrade) -> Result<Source> {
+    Ok(match args.from {
+        From::Archive => {
+            let never_started = !record.steps.iter().any(|e| {
+                matches!(e.step, crate::steps::Step::Switch { .. }) && e.started_at.is_some()
+            });
+            if !never_started {
+                archive_is_whole(upgrade).map_err(|why| {
+                    Failure::refused(why).hint("nothing was changed; use --from snapshot")
+                })?;
+            }
+            Source::Archive
+        }
+        From::Snapshot => Source::Snapshot(
+            choose_snapshot(record, args.snapshot.as_deref()).map_err(|why| {
+                Failure::refused(why).hint("nothing was changed; use --from archive")
+            })?,
+        ),
+    })
+}

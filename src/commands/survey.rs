@@ -1,0 +1,347 @@
+//! Everything that preflight, run and upgrade look at before they decide.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PodSpec;
+use serde_json::Value;
+
+use crate::checks::{self, CheckInput, Finding};
+use crate::cli::options::{TargetArgs, UpgradeOptions};
+use crate::commands::rbac;
+use crate::discover::clients;
+use crate::discover::target::{self, Found};
+use crate::discover::{self, Namespace};
+use crate::error::{Exit, Failure, Result};
+use crate::exec::store::instance_label;
+use crate::facts::clients::Clients;
+use crate::facts::instance::InstanceFacts;
+use crate::facts::server::ServerFacts;
+use crate::facts::target::TargetFacts;
+use crate::k8s::access::Access;
+use crate::k8s::names;
+use crate::manifests::pod::Blueprint;
+use crate::plan::upgrade::{self as plan, Request};
+use crate::postgres::image;
+use crate::postgres::version::MajorVersion;
+use crate::record::Upgrade;
+use crate::steps::pod as pods;
+use crate::steps::worker::{Worker, name_of};
+
+use super::Session;
+
+/// How much a survey may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// A short-lived pod of the new image looks at the image and the volume.
+    Pod,
+    /// No object at all is made.
+    Nothing,
+}
+
+/// What was found and what follows from it.
+pub(super) struct Survey {
+    pub(super) found: Found,
+    pub(super) clients: Clients,
+    pub(super) server: Option<ServerFacts>,
+    pub(super) target: Option<TargetFacts>,
+    pub(super) request: Request,
+    pub(super) findings: Vec<Finding>,
+    /// The decided upgrade, or why there is none.
+    pub(super) upgrade: Result<Upgrade, String>,
+}
+
+/// Finds the instance and reads everything about it, its clients, the target image and the volume.
+pub(super) async fn survey(
+    session: &Session,
+    target_args: &TargetArgs,
+    options: &UpgradeOptions,
+    probe: Probe,
+) -> Result<Survey> {
+    let wrong = checks::wrong_ids(&options.ignore_checks);
+    if !wrong.is_empty() {
+        return Err(
+            Failure::usage(format!("--ignore-checks: {}", wrong.join("; ")))
+                .hint("docs/checks.md lists the checks; nothing was changed"),
+        );
+    }
+    let k8s = &session.k8s;
+    let step = session.ui.step("find the instance and its clients");
+    let namespace = Namespace::read(k8s).await?;
+    let found = target::find(
+        k8s,
+        &namespace,
+        target_args.target.as_ref(),
+        target_args.container.as_deref(),
+    )
+    .await?;
+    let image = target_image(&found.facts, options)?;
+    step.done(found.facts.workload.to_string());
+
+    let step = session.ui.step("read the running server");
+    let (server, access) = tokio::join!(read_server(session, &found), read_access(session));
+    let server = server?;
+    match &server {
+        Some(server) => step.done(format!("PostgreSQL {}", server.version)),
+        None => step.skipped("no server runs"),
+    }
+    let addresses: Vec<String> = server
+        .iter()
+        .flat_map(|s| s.sessions.iter().flatten())
+        .filter_map(|s| s.address.clone())
+        .collect();
+    let clients = clients::find(&namespace, &found.facts, &addresses);
+    let run = names::name(&[
+        &found.facts.workload.name,
+        &k8s.now().strftime("%y%m%d-%H%M%S").to_string(),
+    ]);
+    let request = Request {
+        run,
+        image: image.clone(),
+        transfer: options.transfer.as_str().to_owned(),
+        jobs: options.jobs,
+        snapshot: options.snapshot.clone(),
+        verify: options.verify.as_str().to_owned(),
+    };
+    let target = match probe {
+        Probe::Nothing => None,
+        Probe::Pod => {
+            Some(probe_image(session, &found, server.as_ref(), &image, options.to).await?)
+        }
+    };
+    let pgdata_is_set = target::environment(&found.container).contains_key("PGDATA");
+    let upgrade = match (&server, &target) {
+        (Some(server), Some(target)) => {
+            plan::decide(&request, &found.facts, server, target, pgdata_is_set)
+        }
+        (None, _) => {
+            Err("no server runs, so its facts could not be read; start it first".to_owned())
+        }
+        (_, None) => Err("the target image was not looked into (--read-only)".to_owned()),
+    };
+    let input = CheckInput {
+        instance: found.facts.clone(),
+        server: server.clone(),
+        target: target.clone(),
+        access,
+        request: checks::Request {
+            to: options.to,
+            image: image.clone(),
+            transfer: upgrade
+                .as_ref()
+                .map_or_else(|_| request.transfer.clone(), |u| u.transfer.clone()),
+            snapshot: request.snapshot.clone(),
+        },
+    };
+    let findings = checks::run_all(&input, &options.ignore_checks);
+    Ok(Survey {
+        found,
+        clients,
+        server,
+        target,
+        request,
+        findings,
+        upgrade,
+    })
+}
+
+fn target_image(instance: &InstanceFacts, options: &UpgradeOptions) -> Result<String> {
+    match (&options.image, options.to) {
+        (Some(image), _) => Ok(image.clone()),
+        (None, Some(major)) => image::for_major(
+            &instance.image,
+            MajorVersion::new(u16::try_from(major).unwrap_or(u16::MAX)),
+        )
+        .map_err(|e| Failure::usage(e.to_string()).hint("say the new image in full with --image")),
+        (None, None) => Err(Failure::usage(
+            "which version? say --to MAJOR, or --image REF",
+        )),
+    }
+}
+
+async fn read_server(session: &Session, found: &Found) -> Result<Option<ServerFacts>> {
+    let Some(pod) = &found.facts.pod else {
+        return Ok(None);
+    };
+    discover::server::read(&session.k8s, &pod.name, &found.facts.container)
+        .await
+        .map(Some)
+        .map_err(|e| {
+            Failure::refused(format!(
+                "the server in Pod {} could not be read: {e:#}",
+                pod.name
+            ))
+            .hint("nothing was changed")
+        })
+}
+
+/// What the plan needs and whether it is allowed.
+async fn read_access(session: &Session) -> Option<Vec<(String, bool)>> {
+    let rules = rbac::rules(false);
+    let mut wanted = Vec::new();
+    for rule in &rules {
+        let group = rule["apiGroups"][0].as_str().unwrap_or_default();
+        for resource in rule["resources"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
+            for verb in rule["verbs"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+            {
+                let resource = if group.is_empty() {
+                    resource.to_owned()
+                } else {
+                    format!("{resource}.{group}")
+                };
+                wanted.push(Access::new(verb, &resource, session.k8s.namespace()));
+            }
+        }
+    }
+    let answers = session.k8s.permissions(&wanted).await.ok()?;
+    Some(
+        answers
+            .into_iter()
+            .map(|(access, allowed, _)| (access.to_string(), allowed))
+            .collect(),
+    )
+}
+
+/// Looks into the new image; where no major was asked for, the image's own is found out.
+async fn probe_image(
+    session: &Session,
+    found: &Found,
+    server: Option<&ServerFacts>,
+    image: &str,
+    to: Option<u32>,
+) -> Result<TargetFacts> {
+    let expected = to.or_else(|| tag_major(image)).unwrap_or(0);
+    let refused = match probe_pod(session, found, server, image, expected).await? {
+        Ok(facts) => return Ok(facts),
+        Err(refused) => refused,
+    };
+    let holds = refused["found"].as_str().unwrap_or_default();
+    let major = holds.split('.').next().and_then(|m| m.parse::<u32>().ok());
+    if let (None, Some(major)) = (to, major)
+        && let Ok(facts) = probe_pod(session, found, server, image, major).await?
+    {
+        return Ok(facts);
+    }
+    let what = if holds.is_empty() {
+        refused["detail"]
+            .as_str()
+            .unwrap_or("it holds no PostgreSQL server")
+            .to_owned()
+    } else {
+        format!("it holds PostgreSQL {holds}, not {expected}")
+    };
+    Err(
+        Failure::refused(format!("image {image} cannot be the target: {what}"))
+            .hint("nothing was changed; name another image with --image"),
+    )
+}
+
+/// The major version that a tag seems to name.
+fn tag_major(image: &str) -> Option<u32> {
+    let tag = image::parse(image).ok()?.tag?;
+    tag.split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// Runs a short-lived pod of the new image beside the server; gives its facts, or the event in which it refused.
+async fn probe_pod(
+    session: &Session,
+    found: &Found,
+    server: Option<&ServerFacts>,
+    image: &str,
+    to: u32,
+) -> Result<Result<TargetFacts, Value>> {
+    let k8s = &session.k8s;
+    let instance = &found.facts;
+    let step = session.ui.step(format!("look into {image} and the volume"));
+    let suffix = format!(
+        "{}-{}",
+        k8s.now().as_millisecond() % 1_000_000,
+        std::process::id()
+    );
+    let name = names::name(&["pg-upgrade-probe", &instance.workload.name, &suffix]);
+    let owner = server.map(|s| &s.container);
+    let uid = owner.and_then(|c| c.dir_uid).map_or(999, i64::from);
+    let gid = owner.and_then(|c| c.dir_gid).map_or(999, i64::from);
+    let shared = !plan::is_cold(instance);
+    let mut env = BTreeMap::from([("PGUP_TO".to_owned(), to.to_string())]);
+    if let Some(server) = server.filter(|_| shared) {
+        env.insert(
+            "PGUP_DATA".to_owned(),
+            plan::volume_path(instance, &server.data_directory).map_err(Failure::refused)?,
+        );
+    }
+    let groups: Vec<i64> = instance.fs_group.into_iter().collect();
+    let claim = instance
+        .claim
+        .as_ref()
+        .filter(|_| shared)
+        .map(|c| c.id.name.clone());
+    let template: &PodSpec = &found.workload.pod;
+    let blueprint = Blueprint {
+        name: &name,
+        run: "probe",
+        instance: &instance_label(&instance.workload),
+        part: "probe",
+        script: "probe.sh",
+        old_image: None,
+        image,
+        node: instance
+            .pod
+            .as_ref()
+            .filter(|_| shared)
+            .map(|p| p.node.as_str()),
+        uid,
+        gid,
+        groups: &groups,
+        claim: claim.as_deref(),
+        snapshot_claim: None,
+        env: &env,
+        restart: false,
+        template,
+    };
+    let outcome = async {
+        pods::create(k8s, &blueprint, &BTreeMap::new()).await?;
+        pods::wait_started(k8s, &name, |text| step.note(text)).await?;
+        let mut worker = Worker::attach(k8s, &name);
+        let last = worker
+            .wait_for(&["done", "refused"], Duration::from_secs(300), |event| {
+                step.note(name_of(event));
+            })
+            .await?;
+        if name_of(&last) == "refused" {
+            return Ok(Err(last));
+        }
+        discover::target_image::parse(worker.lines.iter().map(String::as_str))
+            .map(Ok)
+            .map_err(|e| {
+                Failure::refused(format!(
+                    "{image} is not an image that this command can work with: {e}"
+                ))
+            })
+    }
+    .await;
+    // The probe is taken away whatever came of it.
+    let removed = pods::remove(k8s, &name).await;
+    let answer = outcome.map_err(|failure| match failure.exit {
+        Exit::Failed => failure.with_exit(Exit::Refused).hint("nothing was changed"),
+        _ => failure,
+    })?;
+    removed?;
+    match &answer {
+        Ok(facts) => step.done(format!("PostgreSQL {}", facts.version)),
+        Err(_) => step.failed("not what was asked for"),
+    }
+    Ok(answer)
+}

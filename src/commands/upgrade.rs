@@ -1,0 +1,338 @@
+//! `upgrade`: the data to the new major version, the workload to the new image.
+
+use std::io::Write;
+
+use clap::Args;
+
+use super::report::RunReport;
+use super::runs::{self, Run};
+use super::survey::{Probe, Survey, survey};
+use super::{Session, preflight};
+use crate::cli::options::{ActArgs, OutputArgs, TargetArgs, UpgradeOptions};
+use crate::discover::{Namespace, target};
+use crate::error::{Exit, Failure, Result};
+use crate::exec::Lease;
+use crate::output::{self, human_seconds};
+use crate::plan;
+use crate::record::{Asked, Phase, RunState, StepState};
+use crate::steps::Step;
+
+/// Move the data to the new major version and the workload to the new image
+///
+/// Clients are not stopped: quiesce does that, or run does it all. Everything that can be done beside the running server
+/// is done before it is stopped. On a failure the old server comes back by itself.
+#[derive(Args, Debug)]
+pub struct UpgradeArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    options: UpgradeOptions,
+    #[command(flatten)]
+    act: ActArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Upgrades, or goes on with an upgrade that an earlier client began.
+///
+/// # Errors
+/// As documented by the exit codes.
+pub async fn run(args: &UpgradeArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    let wish = Wish {
+        command: "upgrade",
+        target: &args.target,
+        options: &args.options,
+        act: &args.act,
+        apps: None,
+        vacuum: false,
+    };
+    execute(&wish, session, &args.output, out).await
+}
+
+/// What `upgrade` and `run` have in common.
+pub(super) struct Wish<'a> {
+    pub(super) command: &'static str,
+    pub(super) target: &'a TargetArgs,
+    pub(super) options: &'a UpgradeOptions,
+    pub(super) act: &'a ActArgs,
+    /// Which clients are stopped; none at all for `upgrade`.
+    pub(super) apps: Option<&'a crate::cli::options::AppsArgs>,
+    pub(super) vacuum: bool,
+}
+
+pub(super) async fn execute(
+    wish: &Wish<'_>,
+    session: &Session,
+    output: &OutputArgs,
+    out: &mut dyn Write,
+) -> Result<Exit> {
+    if let Some(mut run) = begun(wish, session).await? {
+        session.ui.say(format!(
+            "going on with run {}, begun by {}",
+            run.record.run, run.record.started_by
+        ));
+        let lease = Lease::acquire(&session.k8s, &session.ui, run.record.target()).await?;
+        // Another client may have gone on in the meantime.
+        if let Some(newer) =
+            runs::current(session, &run.record.target().clone(), Some(&run.record.run)).await?
+        {
+            run = newer;
+        }
+        let outcome = finish(session, &mut run, &lease).await;
+        lease.release().await;
+        return report(session, output, out, &run, outcome);
+    }
+    let survey = survey(session, wish.target, wish.options, Probe::Pod).await?;
+    if let Some(done) = already_there(wish, session, &survey) {
+        return done;
+    }
+    refuse_blocked(session, &survey)?;
+    let mut survey = survey;
+    let upgrade = survey.upgrade.clone().map_err(Failure::refused)?;
+    within_budget(wish, upgrade.estimate_ms)?;
+    let open = runs::current(
+        session,
+        &survey.found.facts.workload,
+        wish.target.run_id.as_deref(),
+    )
+    .await?;
+    if let Some(open) = &open {
+        survey.request.run.clone_from(&open.record.run);
+        survey.upgrade = plan::upgrade::decide(
+            &survey.request,
+            &survey.found.facts,
+            survey
+                .server
+                .as_ref()
+                .ok_or_else(|| Failure::refused("no server runs"))?,
+            survey
+                .target
+                .as_ref()
+                .ok_or_else(|| Failure::refused("the target is not known"))?,
+            target::environment(&survey.found.container).contains_key("PGDATA"),
+        );
+    }
+    let upgrade = survey.upgrade.clone().map_err(Failure::refused)?;
+    let quiesce = match wish.apps {
+        None => Vec::new(),
+        Some(apps) => {
+            let chosen = super::quiesce::choose(session, apps, &survey.clients).await?;
+            let mut except = plan::quiesce::strangers(&survey.clients);
+            except.extend(super::quiesce::left_alone(&chosen, &survey));
+            plan::quiesce::steps(&chosen, apps.timeout.as_secs(), except)
+        }
+    };
+    let mut steps = plan::upgrade::steps(&survey.request, &survey.found.facts, &upgrade, quiesce);
+    if wish.vacuum {
+        steps.push((Phase::Vacuum, Step::Vacuum { jobs: upgrade.jobs }));
+    }
+    let shown: Vec<Step> = steps.iter().map(|(_, step)| step.clone()).collect();
+    let title = format!(
+        "upgrade {} from PostgreSQL {} to {} ({}; transfer mode {}: {}; estimated outage {})",
+        survey.found.facts.workload,
+        upgrade.from_version,
+        upgrade.to_version,
+        upgrade.new_image,
+        upgrade.transfer,
+        upgrade.transfer_reason,
+        human_seconds(std::time::Duration::from_millis(upgrade.estimate_ms)),
+    );
+    if session.is_dry_run(wish.act, &title, &shown) {
+        return Ok(Exit::Done);
+    }
+    session.confirm(wish.act, &title, &shown)?;
+    let lease = Lease::acquire(&session.k8s, &session.ui, &survey.found.facts.workload).await?;
+    let outcome = begin(wish, session, &survey, open, steps, &lease).await;
+    let (run, outcome) = match outcome {
+        Ok(done) => done,
+        Err(failure) => {
+            lease.release().await;
+            return Err(failure);
+        }
+    };
+    lease.release().await;
+    report(session, output, out, &run, outcome)
+}
+
+async fn begin(
+    wish: &Wish<'_>,
+    session: &Session,
+    survey: &Survey,
+    open: Option<Run>,
+    steps: Vec<(Phase, Step)>,
+    lease: &Lease,
+) -> Result<(Run, Result<()>)> {
+    unchanged(session, survey).await?;
+    let mut run = if let Some(run) = open {
+        run
+    } else {
+        let asked = Asked {
+            command: wish.command.to_owned(),
+            to: wish.options.to,
+            image: Some(survey.request.image.clone()),
+            transfer: survey.request.transfer.clone(),
+            snapshot: survey.request.snapshot.clone(),
+            apps: wish.apps.map(|a| a.apps.clone()).unwrap_or_default(),
+            verify: survey.request.verify.clone(),
+            outage_budget_ms: wish
+                .options
+                .outage_budget
+                .map(|b| u64::try_from(b.as_millis()).unwrap_or(u64::MAX)),
+        };
+        runs::start_named(session, &survey.request.run, asked, &survey.found.facts).await?
+    };
+    run.record.instance = survey.found.facts.clone();
+    run.record.upgrade = survey.upgrade.clone().ok();
+    for (phase, step) in steps {
+        run.record.plan(phase, [step]);
+    }
+    let outcome = finish(session, &mut run, lease).await;
+    Ok((run, outcome))
+}
+
+/// Does what is left to do, and gives the run its final state.
+async fn finish(session: &Session, run: &mut Run, lease: &Lease) -> Result<()> {
+    runs::execute_or_back(session, run, lease).await?;
+    let back = run.record.steps.iter().any(|e| e.phase == Phase::Back);
+    run.record.state = if back {
+        RunState::Failed
+    } else {
+        RunState::Upgraded
+    };
+    run.record.finished_at = Some(session.k8s.now());
+    run.store.save(&run.record).await
+}
+
+/// A run of this instance that was begun and not finished.
+async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
+    let id = if let Some(name) = &wish.target.target {
+        target::named(&session.k8s, name).await?
+    } else {
+        let namespace = Namespace::read(&session.k8s).await?;
+        target::find(
+            &session.k8s,
+            &namespace,
+            None,
+            wish.target.container.as_deref(),
+        )
+        .await?
+        .facts
+        .workload
+    };
+    let run = runs::current(session, &id, wish.target.run_id.as_deref()).await?;
+    if let Some(run) = run.as_ref().filter(|r| r.record.state == RunState::HalfWay) {
+        return Err(
+            Failure::refused(format!("run {} of {id} stopped half-way", run.record.run)).hint(
+                format!(
+                    "next: kubectl pg-upgrade restore -n {} {}/{} --from archive (or --from snapshot)",
+                    id.namespace,
+                    id.kind.to_lowercase(),
+                    id.name
+                ),
+            ),
+        );
+    }
+    Ok(run.filter(|r| {
+        r.record.state == RunState::Open
+            && r.record.upgrade.is_some()
+            && r.record
+                .steps
+                .iter()
+                .any(|e| matches!(e.state, StepState::Pending | StepState::Started))
+    }))
+}
+
+/// The server already is what was asked for: nothing to do, exit code 0.
+fn already_there(wish: &Wish<'_>, session: &Session, survey: &Survey) -> Option<Result<Exit>> {
+    let server = survey.server.as_ref()?;
+    let to = survey.target.as_ref().map(|t| t.version.major)?;
+    let same_image = survey.found.facts.image == survey.request.image;
+    let asked = wish
+        .options
+        .to
+        .is_some_and(|m| m == u32::from(server.version.major.number()));
+    (server.version.major == to && (same_image || asked)).then(|| {
+        session.ui.say(format!(
+            "{} already runs PostgreSQL {}",
+            survey.found.facts.workload, server.version
+        ));
+        Ok(Exit::Done)
+    })
+}
+
+fn refuse_blocked(session: &Session, survey: &Survey) -> Result<()> {
+    let blockers = preflight::blockers(survey);
+    if blockers.is_empty() {
+        for finding in survey
+            .findings
+            .iter()
+            .filter(|f| f.severity == crate::checks::Severity::Warning)
+        {
+            session
+                .ui
+                .warn(format!("{}: {}", finding.check, finding.message));
+        }
+        return Ok(());
+    }
+    let mut failure = Failure::refused(format!(
+        "{} thing{} in the way of upgrading {}; nothing was changed",
+        blockers.len(),
+        if blockers.len() == 1 { " is" } else { "s are" },
+        survey.found.facts.workload
+    ));
+    for blocker in blockers {
+        failure = failure.hint(blocker);
+    }
+    Err(failure.hint("everything about them: kubectl pg-upgrade preflight with the same arguments; waive one with --ignore-checks ID"))
+}
+
+fn within_budget(wish: &Wish<'_>, estimate_ms: u64) -> Result<()> {
+    match wish.options.outage_budget {
+        Some(budget) if u128::from(estimate_ms) > budget.as_millis() => {
+            Err(Failure::refused(format!(
+                "the estimated outage of {} is longer than the budget of {}",
+                human_seconds(std::time::Duration::from_millis(estimate_ms)),
+                human_seconds(budget)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The prompt and the lease aged the facts: what the plan rests on must still be so.
+async fn unchanged(session: &Session, survey: &Survey) -> Result<()> {
+    let before = &survey.found.facts;
+    let now = target::read_workload(&session.k8s, &before.workload).await?;
+    let image = now
+        .pod
+        .containers
+        .iter()
+        .find(|c| c.name == before.container)
+        .and_then(|c| c.image.clone());
+    if now.replicas != before.replicas || image.as_deref() != Some(before.image.as_str()) {
+        return Err(Failure::refused(format!(
+            "{} was changed while this command looked at it",
+            before.workload
+        ))
+        .hint("nothing was changed by this command; run it again"));
+    }
+    Ok(())
+}
+
+fn report(
+    session: &Session,
+    output: &OutputArgs,
+    out: &mut dyn Write,
+    run: &Run,
+    outcome: Result<()>,
+) -> Result<Exit> {
+    let report = RunReport {
+        record: &run.record,
+        now: session.k8s.now(),
+        requests: session.k8s.requests(),
+    };
+    output::print(out, &output.output, &report)?;
+    outcome?;
+    super::permanent::tell(session, &run.record);
+    Ok(Exit::Done)
+}

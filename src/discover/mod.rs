@@ -1,0 +1,14 @@
+//! Reads the outside world into facts; never writes.
+
+pub mod clients;
+pub mod namespace;
+pub mod observe;
+pub mod queries;
+pub mod server;
+pub mod sql;
+pub mod storage;
+pub mod target;
+pub mod target_image;
+pub mod vacuum;
+
+pub use namespace::Namespace;

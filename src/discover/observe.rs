@@ -1,0 +1,87 @@
+//! What the server holds, before the stop and after the upgrade, by a script in its own container.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::sql;
+use crate::error::{Exit, Failure, Result};
+use crate::k8s::K8s;
+
+const OBSERVE: &str = include_str!("../scripts/observe.sh");
+const PLACE: &str = include_str!("../scripts/place.sh");
+/// Exact counts of large tables take their time.
+const LIMIT: Duration = Duration::from_secs(6 * 3600);
+
+/// Observes the old server; the details are written to `run_directory`, the summary is returned.
+///
+/// # Errors
+/// When the container or the server cannot be reached.
+pub async fn before(
+    k8s: &K8s,
+    pod: &str,
+    container: &str,
+    run_directory: &str,
+    level: &str,
+) -> Result<Value> {
+    let script = format!("{PLACE}\n{OBSERVE}");
+    let said = sql::run(
+        k8s,
+        pod,
+        container,
+        &script,
+        &["before", run_directory, level],
+        LIMIT,
+    )
+    .await?;
+    last(&said, "observed")
+}
+
+/// Observes the new server and compares: the verdict, and the first differences.
+///
+/// # Errors
+/// When the container or the server cannot be reached.
+pub async fn after(
+    k8s: &K8s,
+    pod: &str,
+    container: &str,
+    run_directory: &str,
+    level: &str,
+    writers: bool,
+) -> Result<(Value, Vec<Value>)> {
+    let writers = if writers {
+        "writers=unknown"
+    } else {
+        "writers=no"
+    };
+    let said = sql::run(
+        k8s,
+        pod,
+        container,
+        OBSERVE,
+        &["after", run_directory, level, writers],
+        LIMIT,
+    )
+    .await?;
+    let differences = events(&said)
+        .filter(|event| event["event"] == "difference")
+        .collect();
+    Ok((last(&said, "verified")?, differences))
+}
+
+fn events(said: &str) -> impl Iterator<Item = Value> {
+    said.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+}
+
+fn last(said: &str, name: &str) -> Result<Value> {
+    events(said)
+        .filter(|event: &Value| event["event"] == name)
+        .last()
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                format!("the script ended without a verdict: {}", said.trim()),
+            )
+        })
+}

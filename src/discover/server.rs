@@ -1,0 +1,696 @@
+//! Reads everything about a running server in one exec of its own container.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::queries;
+use crate::checks;
+use crate::facts::server::{
+    Container, Contents, Control, Database, FileSetting, Found, LocaleProvider, ServerFacts,
+};
+use crate::k8s::K8s;
+use crate::postgres::query::{Query, Scope};
+use crate::postgres::version::{MajorVersion, ServerVersion};
+
+const SQL_SH: &str = include_str!("../scripts/sql.sh");
+const GATHER_SH: &str = include_str!("../scripts/gather.sh");
+
+/// Why the answer of the script cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ParseError {
+    /// The script says that it cannot go on.
+    #[error("{}", refusal(.reason, .detail))]
+    Refused {
+        /// `no-psql`, `no-login`, `no-version`.
+        reason: String,
+        /// What it saw.
+        detail: String,
+    },
+    /// The answer ends too early or lines are missing.
+    #[error("the answer of the server's container is cut off ({0})")]
+    Cut(String),
+    /// A line is not what it should be.
+    #[error("unexpected answer from the server's container: {0}")]
+    Line(String),
+    /// A section without which nothing can be decided is missing.
+    #[error("the server did not tell its {section}: {why}")]
+    Missing {
+        /// The section.
+        section: String,
+        /// What the server said.
+        why: String,
+    },
+}
+
+fn refusal(reason: &str, detail: &str) -> String {
+    match reason {
+        "no-psql" => {
+            "the server's container has no psql; name the right one with --container".to_owned()
+        }
+        "no-login" => format!("no superuser login to the server inside its container: {detail}"),
+        _ => detail.to_owned(),
+    }
+}
+
+/// The shell script that gathers the facts, complete: `sh` runs it in the server's container.
+pub fn script() -> String {
+    let queries: Vec<&Query> = queries::ALL
+        .iter()
+        .chain(checks::ALL.iter().flat_map(|check| check.queries))
+        .collect();
+    let of = |scope: Scope| {
+        queries
+            .iter()
+            .copied()
+            .filter(move |query| query.scope == scope)
+    };
+    let mut script = SQL_SH.to_owned();
+    add_function(&mut script, "server_queries", of(Scope::Server));
+    add_function(
+        &mut script,
+        "database_queries",
+        of(Scope::Database).chain([&queries::END]),
+    );
+    script.push_str(GATHER_SH);
+    script
+}
+
+/// A shell function that prints the statements that suit the server's version.
+///
+/// Statements with the same versions share one `cat`: processes cost more than queries.
+fn add_function<'a>(script: &mut String, name: &str, queries: impl Iterator<Item = &'a Query>) {
+    let mut groups: BTreeMap<(MajorVersion, MajorVersion), Vec<&Query>> = BTreeMap::new();
+    let mut last = Vec::new();
+    for query in queries {
+        if query.section == queries::END.section {
+            last.push(query);
+        } else {
+            groups
+                .entry((query.since, query.until))
+                .or_default()
+                .push(query);
+        }
+    }
+    let _ = writeln!(script, "{name}() {{");
+    let ends = ((MajorVersion::OLDEST_SOURCE, MajorVersion::NEWEST), last);
+    for ((since, until), queries) in groups.into_iter().chain([ends]) {
+        if queries.is_empty() {
+            script.push_str(":\n");
+            continue;
+        }
+        let (since, until) = (
+            (since > MajorVersion::OLDEST_SOURCE).then(|| version_num(since)),
+            (until < MajorVersion::NEWEST).then(|| version_num(until)),
+        );
+        let mut tests = Vec::new();
+        if let Some(since) = since {
+            tests.push(format!("[ \"$PGUP_VERSION\" -ge {since} ]"));
+        }
+        if let Some(until) = until {
+            let next = if until >= 100_000 {
+                until + 10_000
+            } else {
+                until + 100
+            };
+            tests.push(format!("[ \"$PGUP_VERSION\" -lt {next} ]"));
+        }
+        if !tests.is_empty() {
+            let _ = writeln!(script, "if {}; then", tests.join(" && "));
+        }
+        script.push_str("cat <<'PGUP_SQL'\n");
+        for query in queries {
+            let _ = writeln!(script, "{}", query.statement());
+        }
+        script.push_str("PGUP_SQL\n");
+        if !tests.is_empty() {
+            script.push_str("fi\n");
+        }
+    }
+    script.push_str("}\n");
+}
+
+fn version_num(major: MajorVersion) -> u32 {
+    ServerVersion { major, minor: 0 }.num()
+}
+
+/// Fifty databases take a second; an overloaded node takes longer.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// Reads everything in one exec in the server's container.
+///
+/// The script goes in by stdin: in the address of the request it would be too long for some proxies, and end in audit logs.
+///
+/// # Errors
+/// When the container cannot be reached, or the answer is not whole.
+pub async fn read(k8s: &K8s, pod: &str, container: &str) -> anyhow::Result<ServerFacts> {
+    let argv = ["sh", "-c", r#"script=$(cat) && eval "$script""#];
+    let script = script();
+    let output = k8s
+        .exec(
+            pod,
+            container,
+            &argv,
+            Some(script.clone().into_bytes()),
+            LIMIT,
+        )
+        .await?;
+    match parse(&output.text(), &output.stderr) {
+        // psql ends at the first database that it cannot connect to: once more, with a psql for each.
+        Err(ParseError::Cut(_)) => {
+            let script = format!("PGUP_EACH=1\n{script}");
+            let output = k8s
+                .exec(pod, container, &argv, Some(script.into_bytes()), LIMIT)
+                .await?;
+            Ok(parse(&output.text(), &output.stderr)?)
+        }
+        facts => Ok(facts?),
+    }
+}
+
+/// Turns the script's stdout into facts. `complaints` is its stderr.
+pub fn parse(stdout: &str, complaints: &str) -> Result<ServerFacts, ParseError> {
+    let complaints: Vec<String> = complaints
+        .lines()
+        // Warnings at each login, such as those about collation versions, explain nothing that is missing.
+        .filter(|line| {
+            line.contains("ERROR:") || line.contains("FATAL:") || line.contains("error:")
+        })
+        .map(str::to_owned)
+        .collect();
+    let lines = complete_lines(stdout, &complaints)?;
+    let mut sections = Sections::default();
+    for line in lines {
+        sections.add(line)?;
+    }
+    sections.into_facts(complaints)
+}
+
+/// Checks the sentinel: the last line is the number of lines before it, and the one before is `end`.
+fn complete_lines<'a>(stdout: &'a str, complaints: &[String]) -> Result<Vec<&'a str>, ParseError> {
+    let mut lines: Vec<&str> = stdout.lines().collect();
+    if let Some(refused) = lines.iter().find_map(|line| {
+        let value: Map<String, Value> = serde_json::from_str(line).ok()?;
+        (value.get("section")?.as_str()? == "refused").then_some(value)
+    }) {
+        let text = |key: &str| {
+            refused
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        return Err(ParseError::Refused {
+            reason: text("reason"),
+            detail: text("detail"),
+        });
+    }
+    let said = complaints
+        .last()
+        .map(|line| format!("; it said: {line}"))
+        .unwrap_or_default();
+    let count = lines
+        .pop()
+        .and_then(|line| line.trim().parse::<usize>().ok())
+        .ok_or_else(|| ParseError::Cut(format!("no line count at its end{said}")))?;
+    if count != lines.len() {
+        return Err(ParseError::Cut(format!(
+            "{} of {count} lines{said}",
+            lines.len()
+        )));
+    }
+    match lines.pop() {
+        Some(r#"{"section":"end"}"#) => Ok(lines),
+        _ => Err(ParseError::Cut(format!("psql ended early{said}"))),
+    }
+}
+
+#[derive(Default)]
+struct Sections {
+    server: BTreeMap<String, Found>,
+    databases: BTreeMap<String, BTreeMap<String, Found>>,
+    container: Option<Container>,
+}
+
+#[derive(serde::Deserialize)]
+struct Section {
+    #[serde(rename = "section")]
+    name: String,
+    database: String,
+    count: u64,
+    rows: Vec<Map<String, Value>>,
+}
+
+impl Sections {
+    fn add(&mut self, line: &str) -> Result<(), ParseError> {
+        let bad = |_| ParseError::Line(line.chars().take(200).collect());
+        let value: Value = serde_json::from_str(line).map_err(bad)?;
+        if value.get("section").and_then(Value::as_str) == Some("container") {
+            self.container = Some(serde_json::from_value(camel_case(value)).map_err(bad)?);
+            return Ok(());
+        }
+        let section: Section = serde_json::from_value(value).map_err(bad)?;
+        let found = Found {
+            count: section.count,
+            rows: section.rows,
+        };
+        let once = queries::ALL
+            .iter()
+            .chain(checks::ALL.iter().flat_map(|check| check.queries))
+            .any(|query| query.section == section.name && query.scope == Scope::Server);
+        let repeated = if once {
+            self.server.insert(section.name, found)
+        } else {
+            self.databases
+                .entry(section.database)
+                .or_default()
+                .insert(section.name, found)
+        };
+        match repeated {
+            None => Ok(()),
+            Some(_) => Err(ParseError::Line(format!(
+                "a section came twice: {}",
+                line.chars().take(80).collect::<String>()
+            ))),
+        }
+    }
+
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one struct is filled from one answer"
+    )]
+    fn into_facts(mut self, complaints: Vec<String>) -> Result<ServerFacts, ParseError> {
+        let why = || {
+            complaints
+                .first()
+                .cloned()
+                .unwrap_or_else(|| "no reason given".to_owned())
+        };
+        let missing = |section: &str| ParseError::Missing {
+            section: section.to_owned(),
+            why: why(),
+        };
+        let container = self
+            .container
+            .take()
+            .ok_or_else(|| ParseError::Cut(format!("psql ended early: {}", why())))?;
+        let server: ServerRow = self
+            .server
+            .remove("server")
+            .and_then(|found| found.rows.into_iter().next())
+            .and_then(|row| serde_json::from_value(Value::Object(row)).ok())
+            .ok_or_else(|| missing("version and control data"))?;
+        let version =
+            ServerVersion::from_num(server.version_num).ok_or_else(|| missing("version"))?;
+        let settings = self
+            .server
+            .remove("settings")
+            .and_then(rows)
+            .ok_or_else(|| missing("settings"))?;
+        let rows_of_databases: Vec<DatabaseRow> = self
+            .server
+            .remove("databases")
+            .and_then(rows)
+            .ok_or_else(|| missing("databases"))?;
+        let actual: BTreeMap<u32, Option<String>> = self
+            .server
+            .remove("collation-versions")
+            .and_then(rows::<CollationVersionRow>)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|row| (row.oid, row.version))
+            .collect();
+        let directories = container.directories.clone().unwrap_or_default();
+        let databases = rows_of_databases
+            .into_iter()
+            .map(|row| {
+                let contents = self
+                    .databases
+                    .remove(&row.name)
+                    .filter(|sections| sections.contains_key(queries::END.section))
+                    .map(contents);
+                let oid = row.oid;
+                Some(Database {
+                    oid,
+                    name: row.name,
+                    encoding: row.encoding,
+                    provider: LocaleProvider::from_code(&row.provider)?,
+                    collate: row.collate.unwrap_or_default(),
+                    ctype: row.ctype.unwrap_or_default(),
+                    locale: row.locale,
+                    icu_rules: row.icu_rules,
+                    collation_version: row.collation_version,
+                    actual_collation_version: actual.get(&oid).cloned().flatten(),
+                    allows_connections: row.allows_connections,
+                    connection_limit: row.connection_limit,
+                    template: row.template,
+                    tablespace: row.tablespace,
+                    frozen_age: row.frozen_age,
+                    kib: directories.get(&format!("base/{oid}")).copied(),
+                    contents,
+                })
+            })
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| missing("locale providers"))?;
+        let setting = |name: &str| {
+            server
+                .settings
+                .get(name)
+                .cloned()
+                .flatten()
+                .unwrap_or_default()
+        };
+        let number = |name: &str| setting(name).parse().unwrap_or_default();
+        Ok(ServerFacts {
+            version,
+            version_text: server.version_text.clone(),
+            install_user: server.install_user.clone(),
+            connected_as: server.connected_as.clone(),
+            data_directory: setting("data_directory"),
+            config_file: setting("config_file"),
+            hba_file: setting("hba_file"),
+            ident_file: setting("ident_file"),
+            socket_directories: setting("unix_socket_directories"),
+            port: setting("port").parse().map_err(|_| missing("port"))?,
+            block_size: setting("block_size")
+                .parse()
+                .map_err(|_| missing("block size"))?,
+            group_access: setting("data_directory_mode").ends_with("750"),
+            shared_preload: libraries(&setting("shared_preload_libraries")),
+            session_preload: [
+                libraries(&setting("session_preload_libraries")),
+                libraries(&setting("local_preload_libraries")),
+            ]
+            .concat(),
+            wal_level: setting("wal_level"),
+            max_replication_slots: number("max_replication_slots"),
+            max_connections: number("max_connections"),
+            in_recovery: server.in_recovery,
+            roles: server.roles,
+            control: control(&server).ok_or_else(|| missing("control data"))?,
+            container,
+            settings,
+            file_settings: self
+                .server
+                .remove("file-settings")
+                .and_then(rows::<FileSetting>),
+            role_settings: self.server.remove("role-settings").and_then(rows),
+            databases,
+            prepared: self.server.remove("prepared").and_then(rows),
+            slots: self.server.remove("slots").and_then(rows).map(
+                |mut slots: Vec<crate::facts::server::Slot>| {
+                    slots.retain(|slot| !slot.temporary);
+                    slots
+                },
+            ),
+            subscriptions: if version.major < MajorVersion::new(10) {
+                Some(Vec::new())
+            } else {
+                self.server.remove("subscriptions").and_then(rows)
+            },
+            tablespaces: self.server.remove("tablespaces").and_then(rows),
+            standbys: self.server.remove("standbys").and_then(rows),
+            sessions: self.server.remove("sessions").and_then(rows),
+            found: self.server,
+            complaints,
+        })
+    }
+}
+
+fn contents(mut sections: BTreeMap<String, Found>) -> Contents {
+    sections.remove(queries::END.section);
+    Contents {
+        relations: sections
+            .remove("relations")
+            .and_then(rows)
+            .and_then(|rows: Vec<crate::facts::server::Relations>| rows.into_iter().next()),
+        extensions: sections.remove("extensions").and_then(rows),
+        libraries: sections.remove("libraries").and_then(rows),
+        function_settings: sections.remove("function-settings").and_then(rows),
+        collated_indexes: sections
+            .remove("collated-indexes")
+            .and_then(rows::<CollatedRow>)
+            .map(|rows| {
+                rows.into_iter()
+                    .map(|row| (row.provider, row.indexes))
+                    .collect()
+            }),
+        found: sections,
+    }
+}
+
+/// Names in a comma-separated list such as `shared_preload_libraries`, quotes and `$libdir/` removed.
+fn libraries(list: &str) -> Vec<String> {
+    list.split(',')
+        .map(|name| name.trim().trim_matches('"').trim())
+        .map(|name| name.strip_prefix("$libdir/").unwrap_or(name))
+        .map(|name| name.strip_suffix(".so").unwrap_or(name))
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn rows<T: DeserializeOwned>(found: Found) -> Option<Vec<T>> {
+    found
+        .rows
+        .into_iter()
+        .map(|row| serde_json::from_value(camel_case(Value::Object(row))).ok())
+        .collect()
+}
+
+/// Names in SQL and shell to the names of our fields.
+pub(super) fn camel_case(value: Value) -> Value {
+    let Value::Object(row) = value else {
+        return value;
+    };
+    row.into_iter()
+        .map(|(key, value)| {
+            let mut up = false;
+            let key = key
+                .chars()
+                .fold(String::with_capacity(key.len()), |mut name, c| {
+                    if c == '_' {
+                        up = true;
+                    } else if std::mem::take(&mut up) {
+                        name.push(c.to_ascii_uppercase());
+                    } else {
+                        name.push(c);
+                    }
+                    name
+                });
+            (key, value)
+        })
+        .collect()
+}
+
+#[derive(serde::Deserialize)]
+struct ServerRow {
+    version_num: u32,
+    version_text: String,
+    install_user: crate::facts::server::Role,
+    connected_as: crate::facts::server::Role,
+    settings: BTreeMap<String, Option<String>>,
+    in_recovery: bool,
+    roles: u64,
+    control_init: Map<String, Value>,
+    control_system: Map<String, Value>,
+    control_checkpoint: Map<String, Value>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DatabaseRow {
+    oid: u32,
+    name: String,
+    encoding: String,
+    provider: String,
+    collate: Option<String>,
+    ctype: Option<String>,
+    locale: Option<String>,
+    icu_rules: Option<String>,
+    collation_version: Option<String>,
+    allows_connections: bool,
+    connection_limit: i64,
+    template: bool,
+    tablespace: String,
+    frozen_age: i64,
+}
+
+#[derive(serde::Deserialize)]
+struct CollationVersionRow {
+    oid: u32,
+    version: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct CollatedRow {
+    provider: String,
+    indexes: u64,
+}
+
+fn control(server: &ServerRow) -> Option<Control> {
+    let number = |part: &Map<String, Value>, key: &str| part.get(key).and_then(Value::as_u64);
+    let init = &server.control_init;
+    let system = &server.control_system;
+    let checkpoint = &server.control_checkpoint;
+    Some(Control {
+        system_identifier: system.get("system_identifier")?.as_i64()?.to_string(),
+        catalog_version: number(system, "catalog_version_no")?,
+        control_version: number(system, "pg_control_version")?,
+        checksums: number(init, "data_page_checksum_version")? > 0,
+        wal_segment_bytes: number(init, "bytes_per_wal_segment")?,
+        blocks_per_segment: number(init, "blocks_per_segment")
+            .or_else(|| number(init, "database_blocks_per_segment"))
+            .unwrap_or_default(),
+        timeline: number(checkpoint, "timeline_id")?,
+        redo: checkpoint
+            .get("redo_lsn")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        char_signed: init.get("default_char_signedness").and_then(Value::as_bool),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(version: &str) -> String {
+        let path = format!(
+            "{}/tests/fixtures/gather-{version}.jsonl",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn what_real_servers_said_is_understood() {
+        for (name, version) in [
+            ("13", "13.16"),
+            ("15", "15.18"),
+            ("17", "17.11"),
+            ("18", "18.6"),
+        ] {
+            let facts = parse(&recorded(name), "").unwrap();
+            assert_eq!(facts.version.to_string(), version);
+            assert_eq!(facts.install_user.name, "postgres");
+            assert!(facts.connected_as.superuser);
+            assert_eq!(facts.control.wal_segment_bytes, 16 * 1024 * 1024);
+            assert!(facts.data_kib().unwrap() > 10_000);
+            assert!(facts.file_settings.is_some() && facts.sessions.is_some());
+            assert_eq!(facts.complaints, Vec::<String>::new());
+            for database in facts.open_databases() {
+                let contents = database.contents.as_ref().unwrap();
+                assert!(
+                    contents
+                        .extensions
+                        .as_ref()
+                        .unwrap()
+                        .iter()
+                        .any(|e| e.name == "plpgsql")
+                );
+                assert!(contents.relations.is_some() && contents.collated_indexes.is_some());
+            }
+            assert_eq!(facts.database("template0").unwrap().contents, None);
+            let text = serde_json::to_string(&facts).unwrap();
+            assert_eq!(serde_json::from_str::<ServerFacts>(&text).unwrap(), facts);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_anywhere_is_refused() {
+        let whole = recorded("17");
+        let lines: Vec<&str> = whole.lines().collect();
+        for kept in 0..lines.len() {
+            let cut = lines[..kept].join("\n");
+            assert!(
+                matches!(parse(&cut, "").unwrap_err(), ParseError::Cut(_)),
+                "{kept}"
+            );
+        }
+        for dropped in 0..lines.len() - 1 {
+            let mut rest = lines.clone();
+            rest.remove(dropped);
+            assert!(
+                matches!(parse(&rest.join("\n"), "").unwrap_err(), ParseError::Cut(_)),
+                "{dropped}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_why() {
+        let line = r#"{"section":"refused","reason":"no-login","detail":"as app on /tmp port 5432: FATAL: no"}"#;
+        let error = parse(line, "").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no superuser login to the server inside its container: as app on /tmp port 5432: FATAL: no"
+        );
+    }
+
+    #[test]
+    fn a_section_that_failed_is_unknown_and_not_empty() {
+        let whole = recorded("17");
+        let kept: Vec<&str> = whole
+            .lines()
+            .filter(|line| !line.contains(r#""section": "prepared""#))
+            .collect();
+        let count = kept.len() - 1;
+        let mut text = kept[..count].join("\n");
+        let _ = write!(text, "\n{count}\n");
+        let facts = parse(&text, "ERROR:  canceling statement due to lock timeout").unwrap();
+        assert_eq!(facts.prepared, None);
+        assert_eq!(facts.slots, Some(Vec::new()));
+        assert_eq!(facts.complaints.len(), 1);
+    }
+
+    #[test]
+    fn a_database_without_its_end_was_not_read() {
+        let whole = recorded("17");
+        let kept: Vec<&str> = whole
+            .lines()
+            .filter(|line| {
+                !(line.contains(r#""section": "database-end""#)
+                    && line.contains(r#""database": "postgres""#))
+            })
+            .collect();
+        let count = kept.len() - 1;
+        let facts = parse(&format!("{}\n{count}\n", kept[..count].join("\n")), "").unwrap();
+        assert_eq!(facts.database("postgres").unwrap().contents, None);
+        assert!(facts.database("template1").unwrap().contents.is_some());
+    }
+
+    #[test]
+    fn preload_lists_are_taken_apart() {
+        assert_eq!(
+            libraries(r#"pg_stat_statements, "pgaudit",$libdir/pg_cron.so,"#),
+            ["pg_stat_statements", "pgaudit", "pg_cron"]
+        );
+    }
+
+    #[test]
+    fn the_script_is_one_text_with_every_query_once() {
+        let script = script();
+        for query in queries::ALL
+            .iter()
+            .chain(checks::ALL.iter().flat_map(|check| check.queries))
+        {
+            assert_eq!(
+                script
+                    .matches(&format!("'section', '{}'", query.section))
+                    .count(),
+                1,
+                "{}",
+                query.section
+            );
+            assert!(
+                !query.sql.contains("PGUP_SQL") && !query.sql.contains(';'),
+                "{}",
+                query.section
+            );
+        }
+    }
+}

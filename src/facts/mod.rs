@@ -1,0 +1,6 @@
+//! What was read from the outside world: plain data, no handles, no behavior.
+
+pub mod clients;
+pub mod instance;
+pub mod server;
+pub mod target;

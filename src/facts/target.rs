@@ -1,0 +1,120 @@
+//! The target image and the volume, as the probe pod tells them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::server::Libc;
+use crate::postgres::version::ServerVersion;
+
+/// What a pod of the target image found out. What it did not tell is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetFacts {
+    /// Real version of the server in the image.
+    pub version: ServerVersion,
+    /// C library.
+    pub libc: Libc,
+    /// Name of the distribution; empty when the image does not say.
+    pub os: String,
+    /// `uname -m`.
+    pub machine: Option<String>,
+    /// Directory of the server's programs.
+    pub bindir: Option<String>,
+    /// The uid of the data directory's owner has an entry in the image's own `/etc/passwd`.
+    pub uid_exists: Option<bool>,
+    /// Version of ICU; `None` when the server was built without it or it was not told.
+    pub icu: Option<String>,
+    /// Locales of `locale -a`.
+    pub locales: Option<BTreeSet<String>>,
+    /// Extensions by name.
+    pub extensions: Option<BTreeMap<String, TargetExtension>>,
+    /// Libraries in `$libdir`, without `.so`.
+    pub libraries: Option<BTreeSet<String>>,
+    /// Names of settings that the server surely knows; it has more that it does not list.
+    pub settings: Option<BTreeSet<String>>,
+    /// The volume.
+    pub volume: Option<VolumeFacts>,
+}
+
+/// An extension that the target image has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TargetExtension {
+    /// `default_version` of its control file.
+    pub default_version: Option<String>,
+    /// Versions that a script leads to.
+    pub versions: Vec<String>,
+    /// Update scripts, as `FROM--TO`.
+    pub updates: Vec<String>,
+}
+
+/// The volume that holds the data directory, as the uid of its owner sees it from another pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VolumeFacts {
+    /// The data directory in the pod.
+    pub data: String,
+    /// It is there.
+    pub exists: bool,
+    /// The pod's uid owns it.
+    pub owner: Option<bool>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Mode, octal digits.
+    pub mode: Option<String>,
+    /// The uid may make entries beside the data directory.
+    pub writable_parent: Option<bool>,
+    /// The uid may make entries in the data directory.
+    pub writable_data: Option<bool>,
+    /// Files can be cloned; `None` when it was not tried.
+    pub reflink: Option<bool>,
+    /// Two directory entries can be exchanged by rename; `None` when it was not tried.
+    pub exchange: Option<bool>,
+    /// Type of the file system.
+    pub fstype: Option<String>,
+    /// Free bytes for the uid.
+    pub free_bytes: Option<u64>,
+    /// Size of the file system, bytes.
+    pub total_bytes: Option<u64>,
+    /// Free inodes.
+    pub free_inodes: Option<u64>,
+    /// Inodes of the file system; 0 where it has no fixed number.
+    pub total_inodes: Option<u64>,
+    /// Bytes of the data directory, WAL included.
+    pub data_bytes: Option<u64>,
+    /// Files of the data directory.
+    pub data_files: Option<u64>,
+    /// First line of `PG_VERSION`; empty when there is none.
+    pub pg_version: String,
+    /// Full version of the old programs; empty when they were not there to ask.
+    pub old_version: String,
+    /// There is a `postmaster.pid`.
+    pub postmaster_pid: Option<bool>,
+    /// State in the control data (1 shut down, 6 in production).
+    pub state: Option<u32>,
+    /// Where `pg_wal` points to when it is a symbolic link.
+    pub wal_link: Option<String>,
+    /// WAL segments are visible from the pod.
+    pub wal_here: Option<bool>,
+    /// Links in `pg_tblspc`.
+    pub tablespaces: Vec<TablespaceLink>,
+    /// Names in the data directory.
+    pub entries: Vec<String>,
+    /// All lines of `pg_controldata`; `None` when no program could read the control file.
+    pub control: Option<BTreeMap<String, String>>,
+}
+
+/// One link in `pg_tblspc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TablespaceLink {
+    /// oid of the tablespace.
+    pub oid: String,
+    /// Where it points to.
+    pub path: String,
+    /// That is a directory in the probe pod too.
+    pub mounted: bool,
+}

@@ -1,0 +1,1029 @@
+//! One HTTP path to the API server for every request of the process.
+//!
+//! Counts requests, bounds their time, repeats those that may be repeated, keeps the credential of a
+//! plugin fresh, learns the server's clock and passes on its warnings.
+
+use std::collections::HashSet;
+use std::error::Error as _;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine;
+use futures::future::BoxFuture;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER, UPGRADE, WARNING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::client::legacy::{Client as Http, Error as HttpError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jiff::{SignedDuration, Timestamp};
+use kube::client::{Body, ConfigExt};
+use kube::config::ExecConfig;
+use kube::{Client, Config};
+use tokio::time::Instant;
+use tower::{BoxError, Service, ServiceBuilder};
+
+use super::credential::{self, Credential};
+
+/// Bound of one call when `--request-timeout` does not say otherwise; the API server's own is 60 s.
+const CALL_LIMIT: Duration = Duration::from_secs(65);
+/// How long a call that may be repeated is repeated.
+const RETRY_WITHIN: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// Something the user should hear about, which is not a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The API server sent a `Warning` header; told once per text.
+    Warning(String),
+    /// A call is being repeated.
+    Retrying {
+        /// Method and path.
+        call: String,
+        /// What went wrong last.
+        why: String,
+        /// Time since the first attempt.
+        since: Duration,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Warning(text) => f.write_str(text),
+            Self::Retrying { call, why, since } => {
+                write!(f, "still trying after {}s: {call}: {why}", since.as_secs())
+            }
+        }
+    }
+}
+
+/// No answer came back.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct WireError {
+    pub(super) trouble: Trouble,
+    pub(super) text: String,
+}
+
+/// Why no answer came back, as far as callers decide by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// No connection: the request was not sent.
+    Unreachable,
+    /// Connected, but not to something we trust or that trusts us: the request was not sent.
+    Untrusted,
+    /// The request was sent and the answer got lost or did not come in time.
+    Lost,
+}
+
+/// Time limits; a value of its own so that tests need not wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bound of one call with all its repetitions; zero: none.
+    pub(super) call: Duration,
+    /// How long to repeat.
+    pub(super) retry_within: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(request_timeout: Option<Duration>) -> Self {
+        Self {
+            call: request_timeout.unwrap_or(CALL_LIMIT),
+            retry_within: RETRY_WITHIN,
+        }
+    }
+}
+
+/// What is needed to send: the HTTP client and the plugin's credential, renewed together.
+#[derive(Clone)]
+struct Line {
+    client: Client,
+    bearer: Option<HeaderValue>,
+    expires: Option<Timestamp>,
+    /// Number of times the plugin was run.
+    generation: u64,
+}
+
+type Listener = Arc<dyn Fn(&Notice) + Send + Sync>;
+
+/// State shared by all requests.
+pub(super) struct Wire {
+    config: Config,
+    plugin: Option<ExecConfig>,
+    limits: Limits,
+    line: tokio::sync::Mutex<Option<Line>>,
+    requests: AtomicU64,
+    /// An answer came at least once, so a refused connection is more likely a restart than a mistake.
+    reached: AtomicBool,
+    clock: Mutex<Clock>,
+    listener: RwLock<Option<Listener>>,
+    warned: Mutex<HashSet<String>>,
+}
+
+impl Wire {
+    pub(super) fn new(config: Config, plugin: Option<ExecConfig>, limits: Limits) -> Self {
+        Self {
+            config,
+            plugin,
+            limits,
+            line: tokio::sync::Mutex::new(None),
+            requests: AtomicU64::new(0),
+            reached: AtomicBool::new(false),
+            clock: Mutex::new(Clock::default()),
+            listener: RwLock::new(None),
+            warned: Mutex::new(HashSet::new()),
+        }
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        let offset = self.clock().offset();
+        Timestamp::now()
+            .checked_add(offset)
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    pub(super) fn listen(&self, listener: Listener) {
+        *self
+            .listener
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    pub(super) fn server(&self) -> &Uri {
+        &self.config.cluster_url
+    }
+
+    fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, notice: &Notice) {
+        tracing::debug!(%notice, "notice");
+        let listener = self
+            .listener
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(listener) = listener {
+            listener(notice);
+        }
+    }
+
+    /// Sends one call, repeating it when that is safe.
+    async fn call(&self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let shape = Shape::of(&request);
+        let limit = match shape.stream {
+            // A quiet container's log has no head until its first line.
+            Stream::Endless => Duration::ZERO,
+            Stream::None | Stream::Watch => self.limits.call,
+        };
+        if limit.is_zero() {
+            return self.repeat(request, shape).await;
+        }
+        let call = name(&request);
+        match tokio::time::timeout(limit, self.repeat(request, shape)).await {
+            Ok(result) => result,
+            Err(_) => Err(WireError {
+                trouble: Trouble::Lost,
+                text: format!(
+                    "no answer from the API server within {}s: {call}",
+                    limit.as_secs()
+                ),
+            }
+            .into()),
+        }
+    }
+
+    async fn repeat(
+        &self,
+        request: Request<Body>,
+        shape: Shape,
+    ) -> Result<Response<Body>, BoxError> {
+        let call = name(&request);
+        let (parts, body) = request.into_parts();
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut told: Option<Instant> = None;
+        let mut renewed = false;
+        let mut body = Some(body);
+        loop {
+            let copy = match body.as_ref().and_then(Body::try_clone) {
+                Some(copy) => copy,
+                None => body.take().unwrap_or_else(Body::empty),
+            };
+            let again = Request::from_parts(parts.clone(), copy);
+            let line = self.line().await?;
+            let generation = line.generation;
+            let result = self.attempt(line, again, shape).await;
+
+            if let Ok(response) = &result
+                && response.status() == StatusCode::UNAUTHORIZED
+                && self.plugin.is_some()
+                && !renewed
+                && body.is_some()
+            {
+                // Refused before anything was done, so repeating is safe for every verb.
+                self.expire(generation).await;
+                renewed = true;
+                continue;
+            }
+            let Some((why, least)) = self.worth_repeating(&result, shape) else {
+                return result.map_err(Into::into);
+            };
+            let wait = pause.max(least);
+            if body.is_none() || started.elapsed() + wait > self.limits.retry_within {
+                return result.map_err(Into::into);
+            }
+            let due = told.map_or(started.elapsed() + wait >= Duration::from_secs(1), |at| {
+                at.elapsed() >= Duration::from_secs(5)
+            });
+            if due {
+                told = Some(Instant::now());
+                self.tell(&Notice::Retrying {
+                    call: call.clone(),
+                    why,
+                    since: started.elapsed(),
+                });
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Tells why an outcome may go away by trying again, and the least time to wait before.
+    fn worth_repeating(
+        &self,
+        result: &Result<Response<Body>, WireError>,
+        shape: Shape,
+    ) -> Option<(String, Duration)> {
+        match result {
+            Ok(response) if shape.repeatable => {
+                let status = response.status();
+                let after = response
+                    .headers()
+                    .get(RETRY_AFTER)
+                    .and_then(|value| value.to_str().ok()?.parse().ok())
+                    .map(Duration::from_secs);
+                let passing = matches!(status.as_u16(), 429 | 502 | 503 | 504)
+                    || (status == StatusCode::INTERNAL_SERVER_ERROR && after.is_some());
+                passing.then(|| (format!("{status}"), after.unwrap_or_default()))
+            }
+            Ok(_) => None,
+            Err(error) => {
+                let passing = match error.trouble {
+                    // Nothing was sent, so every verb may be sent again.
+                    Trouble::Unreachable => self.reached.load(Ordering::Relaxed),
+                    Trouble::Untrusted => false,
+                    Trouble::Lost => shape.repeatable,
+                };
+                passing.then(|| (error.text.clone(), Duration::ZERO))
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        line: Line,
+        mut request: Request<Body>,
+        shape: Shape,
+    ) -> Result<Response<Body>, WireError> {
+        if let Some(bearer) = line.bearer {
+            request.headers_mut().insert(AUTHORIZATION, bearer);
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let call = name(&request);
+        tracing::debug!(call, "request");
+        let sent = Timestamp::now();
+        let response = line
+            .client
+            .send(request)
+            .await
+            .map_err(|error| self.classify(&error))?;
+        self.reached.store(true, Ordering::Relaxed);
+        self.learn(response.headers(), sent);
+        tracing::debug!(call, status = response.status().as_u16(), "answer");
+        let open = shape.stream != Stream::None && response.status().as_u16() < 300;
+        if open || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        // Read here, so that a cut answer counts as no answer and the limit covers all of it.
+        let (parts, body) = response.into_parts();
+        let bytes = body
+            .collect_bytes()
+            .await
+            .map_err(|error| self.classify(&error))?;
+        Ok(Response::from_parts(parts, Body::from(bytes)))
+    }
+
+    fn learn(&self, headers: &HeaderMap, sent: Timestamp) {
+        if let Some(date) = headers.get(DATE).and_then(|value| value.to_str().ok())
+            && let Ok(date) = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date)
+        {
+            self.clock().observe(sent, Timestamp::now(), date);
+        }
+        for value in headers.get_all(WARNING) {
+            let Some(text) = value.to_str().ok().and_then(warning_text) else {
+                continue;
+            };
+            let new = self
+                .warned
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(text.clone());
+            if new {
+                self.tell(&Notice::Warning(text));
+            }
+        }
+    }
+
+    fn classify(&self, error: &kube::Error) -> WireError {
+        let text = causes(error);
+        let connecting =
+            std::iter::successors(error.source(), |error| (*error).source()).any(|error| {
+                error
+                    .downcast_ref::<HttpError>()
+                    .is_some_and(HttpError::is_connect)
+            });
+        let (trouble, text) = if text.to_lowercase().contains("certificate") {
+            (
+                Trouble::Untrusted,
+                format!("no trusted connection to {}: {text}", self.server()),
+            )
+        } else if connecting {
+            (
+                Trouble::Unreachable,
+                format!("cannot reach the API server {}: {text}", self.server()),
+            )
+        } else {
+            (
+                Trouble::Lost,
+                format!("the connection to the API server was lost: {text}"),
+            )
+        };
+        WireError { trouble, text }
+    }
+
+    /// Gives the means to send, first building or renewing them when needed.
+    async fn line(&self) -> Result<Line, BoxError> {
+        let mut slot = self.line.lock().await;
+        let soon = Timestamp::now() + SignedDuration::from_secs(60);
+        if let Some(line) = slot.as_ref()
+            && line.expires.is_none_or(|at| at > soon)
+        {
+            return Ok(line.clone());
+        }
+        let old = slot.take();
+        let line = self.build(old).await.map_err(|error| {
+            let text = causes(error.as_ref());
+            WireError {
+                trouble: Trouble::Untrusted,
+                text,
+            }
+        })?;
+        *slot = Some(line.clone());
+        Ok(line)
+    }
+
+    async fn build(&self, old: Option<Line>) -> Result<Line, BoxError> {
+        let credential = match &self.plugin {
+            None => Credential {
+                bearer: None,
+                identity: None,
+                expires: None,
+            },
+            Some(plugin) => {
+                let plugin = plugin.clone();
+                tokio::task::spawn_blocking(move || credential::run(&plugin)).await??
+            }
+        };
+        let generation = old.as_ref().map_or(0, |line| line.generation) + 1;
+        let client = match (old, credential.identity) {
+            (Some(line), None) => line.client,
+            (None, None) => connect(&self.config)?,
+            (_, Some((certificate, key))) => {
+                let encode = |pem: String| base64::engine::general_purpose::STANDARD.encode(pem);
+                let mut config = self.config.clone();
+                config.auth_info.client_certificate = None;
+                config.auth_info.client_certificate_data = Some(encode(certificate));
+                config.auth_info.client_key = None;
+                config.auth_info.client_key_data = Some(encode(key).into());
+                connect(&config)?
+            }
+        };
+        Ok(Line {
+            client,
+            bearer: credential.bearer,
+            expires: credential.expires,
+            generation,
+        })
+    }
+
+    /// Makes the next call ask the plugin again, unless someone already did.
+    async fn expire(&self, generation: u64) {
+        if let Some(line) = self.line.lock().await.as_mut()
+            && line.generation == generation
+        {
+            line.expires = Some(Timestamp::UNIX_EPOCH);
+        }
+    }
+}
+
+/// The service behind the [`kube::Client`] that callers get.
+#[derive(Clone)]
+pub(super) struct Entry(pub(super) Arc<Wire>);
+
+impl Service<Request<Body>> for Entry {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let wire = Arc::clone(&self.0);
+        Box::pin(async move { wire.call(request).await })
+    }
+}
+
+/// Builds the HTTP client, through the proxy when there is one.
+fn connect(config: &Config) -> Result<Client, BoxError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    // Without it a websocket's second small frame waits for the first one's acknowledgement, up to 40 ms.
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(Duration::from_secs(30)));
+    tcp.set_connect_timeout(config.connect_timeout);
+    let Some(proxy) = config.proxy_url.clone() else {
+        return over(config, tcp);
+    };
+    match proxy.scheme_str() {
+        Some("socks5") => over(config, SocksV5::new(proxy, tcp)),
+        Some("http") => over(config, tunnel(proxy, tcp)?),
+        Some("https") => over(
+            config,
+            tunnel(proxy, config.rustls_https_connector_with_connector(tcp)?)?,
+        ),
+        other => Err(format!(
+            "proxies of type {} are not supported",
+            other.unwrap_or("(none)")
+        )
+        .into()),
+    }
+}
+
+fn tunnel<C>(proxy: Uri, connector: C) -> Result<Tunnel<C>, BoxError> {
+    let login = proxy
+        .authority()
+        .and_then(|authority| Some(authority.as_str().rsplit_once('@')?.0.to_owned()));
+    let tunnel = Tunnel::new(proxy, connector);
+    let Some(login) = login else {
+        return Ok(tunnel);
+    };
+    let encoded = base64::engine::general_purpose::STANDARD.encode(percent_decode(&login));
+    Ok(tunnel.with_auth(HeaderValue::try_from(format!("Basic {encoded}"))?))
+}
+
+/// Undoes percent escapes; what is not one stays as it is.
+fn percent_decode(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let escaped = (byte == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(escaped.unwrap_or(byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    out
+}
+
+fn over<C>(config: &Config, connector: C) -> Result<Client, BoxError>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let connector = config.rustls_https_connector_with_connector(connector)?;
+    let http: Http<_, Body> = Http::builder(TokioExecutor::new())
+        // The API server closes idle connections after 90 s.
+        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_timer(TokioTimer::new())
+        .build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// What a request asks for, as far as limits and repetition depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    stream: Stream,
+    repeatable: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    /// One answer.
+    None,
+    /// The head comes at once, the rest over time.
+    Watch,
+    /// A followed log or an upgraded connection.
+    Endless,
+}
+
+impl Shape {
+    fn of(request: &Request<Body>) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        let has = |wanted: &str| query.split('&').any(|pair| pair == wanted);
+        let upgrade = request.headers().contains_key(UPGRADE);
+        let stream = if upgrade || has("follow=true") {
+            Stream::Endless
+        } else if has("watch=true") || has("watch=1") {
+            Stream::Watch
+        } else {
+            Stream::None
+        };
+        let path = request.uri().path();
+        let applies = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/apply-patch"));
+        let repeatable = match *request.method() {
+            // Running a command is a GET in name only.
+            Method::GET | Method::HEAD => !upgrade,
+            // Applying the same object twice changes nothing.
+            Method::PATCH => applies,
+            Method::POST => {
+                path.starts_with("/apis/authorization.k8s.io/")
+                    || path.starts_with("/apis/authentication.k8s.io/")
+                    || has("dryRun=All")
+            }
+            _ => false,
+        };
+        Self { stream, repeatable }
+    }
+}
+
+/// `GET /api/v1/pods`, for messages.
+fn name(request: &Request<Body>) -> String {
+    format!("{} {}", request.method(), request.uri().path())
+}
+
+/// The texts of an error and its causes, each said once.
+pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in std::iter::successors(Some(error), |error| (*error).source()) {
+        let part = match cause.downcast_ref::<kube::Error>() {
+            // Only a wrapper, whose text holds the next one's.
+            Some(kube::Error::Service(_) | kube::Error::HyperError(_)) => continue,
+            _ => cause.to_string(),
+        };
+        if text.contains(&part) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&part);
+    }
+    text
+}
+
+/// Takes the text out of a `Warning` header (RFC 7234 5.5): `299 - "text"`.
+fn warning_text(header: &str) -> Option<String> {
+    let quoted = header.get(header.find('"')? + 1..)?;
+    let mut text = String::new();
+    let mut chars = quoted.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(text),
+            '\\' => text.push(chars.next()?),
+            other => text.push(other),
+        }
+    }
+}
+
+/// What is known about how far the API server's clock is ahead of ours, milliseconds.
+///
+/// A `Date` header has a resolution of one second; each one narrows the interval.
+#[derive(Default)]
+struct Clock {
+    bounds: Option<(i64, i64)>,
+}
+
+impl Clock {
+    fn observe(&mut self, sent: Timestamp, received: Timestamp, date: Timestamp) {
+        let date = date.as_millisecond();
+        let low = date - received.as_millisecond();
+        let high = date + 1000 - sent.as_millisecond();
+        self.bounds = match self.bounds {
+            Some((old_low, old_high)) if low.max(old_low) <= high.min(old_high) => {
+                Some((low.max(old_low), high.min(old_high)))
+            }
+            // A clock was set, or the machine slept.
+            _ => Some((low, high)),
+        };
+    }
+
+    fn offset(&self) -> SignedDuration {
+        let milliseconds = match self.bounds {
+            Some((low, high)) if low > 0 || high < 0 => i64::midpoint(low, high),
+            _ => 0,
+        };
+        SignedDuration::from_millis(milliseconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant as Clocked;
+
+    use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+    use kube::api::{Api, PostParams};
+    use serde_json::json;
+
+    use super::*;
+    use crate::k8s::fake::{FakeApi, Fault};
+    use crate::k8s::{ApiError, ConnectOptions, K8s, Plain, to_fake, to_fake_with};
+
+    const POD: &str = "/api/v1/namespaces/shop/pods/db-0";
+
+    async fn start() -> (FakeApi, K8s, Api<Pod>) {
+        let fake = FakeApi::start().await;
+        fake.put(POD, json!({}));
+        let k8s = to_fake(&fake);
+        let api = k8s.api();
+        (fake, k8s, api)
+    }
+
+    fn config_map() -> ConfigMap {
+        serde_json::from_value(json!({"metadata": {"name": "plan"}})).unwrap()
+    }
+
+    fn unavailable() -> Fault {
+        Fault::Status(503, Vec::new())
+    }
+
+    #[tokio::test]
+    async fn a_read_is_repeated_until_the_server_is_back() {
+        let (fake, k8s, pods) = start().await;
+        fake.fault("/pods/db-0", 2, unavailable());
+        fake.fault("/pods/db-0", 1, Fault::Reset);
+        fake.fault("/pods/db-0", 1, Fault::HalfAnswer);
+        pods.get("db-0").await.unwrap();
+        assert_eq!(k8s.requests(), 5);
+        assert_eq!(fake.requests().len(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_create_is_not_repeated() {
+        let (fake, k8s, _) = start().await;
+        let api: Api<ConfigMap> = k8s.api();
+        for fault in [
+            unavailable(),
+            Fault::Status(429, Vec::new()),
+            Fault::LoseAnswer,
+        ] {
+            let before = fake.requests().len();
+            fake.fault("POST", 1, fault);
+            let result = api
+                .create(&PostParams::default(), &config_map())
+                .await
+                .plain();
+            assert!(result.is_err());
+            assert_eq!(fake.requests().len(), before + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_says_that_it_may_have_happened() {
+        let (fake, k8s, _) = start().await;
+        let api: Api<ConfigMap> = k8s.api();
+        fake.fault("POST", 1, Fault::LoseAnswer);
+        let error = api
+            .create(&PostParams::default(), &config_map())
+            .await
+            .plain()
+            .unwrap_err();
+        assert!(error.may_have_happened(), "{error}");
+        assert!(
+            fake.object("/api/v1/namespaces/shop/configmaps/plan")
+                .is_some()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_was_never_reached_fails_at_once() {
+        let (fake, k8s, pods) = start().await;
+        fake.stop();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let begun = Clocked::now();
+        let error = pods.get("db-0").await.plain().unwrap_err();
+        assert!(error.is_unreachable(), "{error}");
+        assert!(error.to_string().contains(&fake.url()), "{error}");
+        assert!(error.to_string().contains("refused"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert_eq!(k8s.requests(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_restart_of_the_server_is_waited_for_and_told() {
+        let (fake, k8s, pods) = start().await;
+        pods.get("db-0").await.unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&told);
+        k8s.on_notice(move |notice| sink.lock().unwrap().push(notice.clone()));
+        fake.stop();
+        let again = fake.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            again.start_again().await;
+        });
+        // Nothing was sent, so a create may wait as well.
+        let api: Api<ConfigMap> = k8s.api();
+        api.create(&PostParams::default(), &config_map())
+            .await
+            .unwrap();
+        let told = told.lock().unwrap();
+        assert!(matches!(&told[..], [Notice::Retrying { .. }]), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn retry_after_is_respected_within_the_bound() {
+        let (fake, _, pods) = start().await;
+        let after =
+            |seconds: &str| Fault::Status(429, vec![("Retry-After".into(), seconds.into())]);
+        fake.fault("/pods/db-0", 1, after("1"));
+        let begun = Clocked::now();
+        pods.get("db-0").await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_secs(1));
+        fake.fault("/pods/db-0", 1, after("3600"));
+        let error = pods.get("db-0").await.plain().unwrap_err();
+        assert_eq!(error.status(), Some(429));
+    }
+
+    #[tokio::test]
+    async fn request_timeout_bounds_a_call() {
+        let fake = FakeApi::start().await;
+        fake.fault("GET", 9, Fault::Hang);
+        let options = ConnectOptions {
+            request_timeout: Some(Duration::from_millis(300)),
+            ..ConnectOptions::default()
+        };
+        let pods: Api<Pod> = to_fake_with(&fake, &options).api();
+        let begun = Clocked::now();
+        let error = pods.get("db-0").await.plain().unwrap_err();
+        assert!(error.may_have_happened(), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn one_connection_serves_call_after_call() {
+        let (fake, k8s, pods) = start().await;
+        for _ in 0..5 {
+            pods.get("db-0").await.unwrap();
+        }
+        k8s.server_version().await.unwrap();
+        assert_eq!(fake.connections(), 1);
+        assert_eq!(k8s.requests(), 6);
+    }
+
+    #[tokio::test]
+    async fn connecting_sends_nothing() {
+        let (fake, k8s, _) = start().await;
+        assert_eq!((fake.connections(), k8s.requests()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn the_servers_clock_is_learned() {
+        let (fake, k8s, pods) = start().await;
+        fake.set_clock_ahead(3600);
+        pods.get("db-0").await.unwrap();
+        let ahead = k8s.now().duration_since(Timestamp::now());
+        assert!((3598..=3602).contains(&ahead.as_secs()), "{ahead:?}");
+    }
+
+    #[test]
+    fn clocks_that_agree_within_the_resolution_are_taken_as_equal() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let mut clock = Clock::default();
+        clock.observe(
+            at("2026-01-01T00:00:00.4Z"),
+            at("2026-01-01T00:00:00.5Z"),
+            at("2026-01-01T00:00:00Z"),
+        );
+        assert_eq!(clock.offset(), SignedDuration::ZERO);
+        clock.observe(
+            at("2026-01-01T00:00:00Z"),
+            at("2026-01-01T00:00:00.1Z"),
+            at("2026-01-01T01:00:00Z"),
+        );
+        assert_eq!(clock.offset().as_secs(), 3600);
+    }
+
+    #[tokio::test]
+    async fn a_warning_of_the_server_is_told_once() {
+        let (fake, k8s, pods) = start().await;
+        fake.warn("v1 \"Pod\" is old");
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&told);
+        k8s.on_notice(move |notice| sink.lock().unwrap().push(notice.clone()));
+        pods.get("db-0").await.unwrap();
+        pods.get("db-0").await.unwrap();
+        let expected = Notice::Warning("v1 \"Pod\" is old".into());
+        assert_eq!(*told.lock().unwrap(), [expected]);
+    }
+
+    #[tokio::test]
+    async fn every_request_says_who_and_on_whose_behalf() {
+        let fake = FakeApi::start().await;
+        fake.put(POD, json!({}));
+        let options = ConnectOptions {
+            as_user: Some("eve".into()),
+            as_group: vec!["dba".into()],
+            as_uid: Some("7".into()),
+            as_user_extra: vec![("team".into(), "db".into())],
+            ..ConnectOptions::default()
+        };
+        let k8s = to_fake_with(&fake, &options);
+        k8s.api::<Pod>().get("db-0").await.unwrap();
+        let head = fake.heads().remove(0);
+        assert_eq!(head["authorization"], "Bearer t0ken");
+        assert_eq!(head["impersonate-user"], "eve");
+        assert_eq!(head["impersonate-group"], "dba");
+        assert_eq!(head["impersonate-uid"], "7");
+        assert_eq!(head["impersonate-extra-team"], "db");
+        assert!(
+            head["user-agent"].starts_with("kubectl-pg_upgrade/"),
+            "{head:?}"
+        );
+        assert_eq!(k8s.user(), "tester as eve");
+    }
+
+    #[tokio::test]
+    async fn errors_are_the_servers_sentence() {
+        let (fake, _, pods) = start().await;
+        let error = pods.get("db-1").await.plain().unwrap_err();
+        assert_eq!(error.to_string(), "pods \"db-1\" not found");
+        assert!(error.is_not_found());
+        fake.deny("get", "pods");
+        let error: ApiError = pods.get("db-1").await.plain().unwrap_err();
+        assert!(error.is_denied());
+        assert!(error.to_string().contains("cannot get resource"), "{error}");
+    }
+
+    #[test]
+    fn only_calls_that_change_nothing_twice_are_repeatable() {
+        let shape = |method: &str, uri: &str, headers: &[(&str, &str)]| {
+            let mut request = Request::builder().method(method).uri(uri);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            Shape::of(&request.body(Body::empty()).unwrap())
+        };
+        assert!(shape("GET", "/api/v1/pods?watch=true", &[]).repeatable);
+        assert!(!shape("GET", "/exec", &[("upgrade", "websocket")]).repeatable);
+        assert!(!shape("POST", "/api/v1/pods", &[]).repeatable);
+        assert!(!shape("POST", "/pods/x/eviction", &[]).repeatable);
+        assert!(!shape("DELETE", "/pods/x", &[]).repeatable);
+        assert!(
+            !shape(
+                "PATCH",
+                "/x",
+                &[("content-type", "application/merge-patch+json")]
+            )
+            .repeatable
+        );
+        assert!(
+            shape(
+                "PATCH",
+                "/x",
+                &[("content-type", "application/apply-patch+yaml")]
+            )
+            .repeatable
+        );
+        assert!(shape("POST", "/x?dryRun=All", &[]).repeatable);
+        let review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        assert!(shape("POST", review, &[]).repeatable);
+        assert_eq!(
+            shape("GET", "/x/log?follow=true", &[]).stream,
+            Stream::Endless
+        );
+    }
+
+    /// A connection whose credential plugin writes down each run, and gives the number of it as token.
+    fn with_plugin(fake: &FakeApi, runs: &std::path::Path, expiry: &str) -> K8s {
+        let script = format!(
+            r#"echo >> {runs}; n=$(wc -l < {runs}); echo '{{"status":{{"token":"'$((n))'"{expiry}}}}}'"#,
+            runs = runs.display()
+        );
+        let mut kubeconfig: serde_json::Value = serde_json::from_str(&fake.kubeconfig()).unwrap();
+        kubeconfig["users"][0]["user"] = json!({"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "sh", "args": ["-c", script], "interactiveMode": "Never",
+        }});
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), kubeconfig.to_string()).unwrap();
+        let options = ConnectOptions {
+            kubeconfig: Some(file.path().to_owned()),
+            ..ConnectOptions::default()
+        };
+        let target = crate::k8s::config::resolve(&options, &|_| None, None).unwrap();
+        K8s::to(target, Limits::new(None))
+    }
+
+    fn tokens(fake: &FakeApi) -> Vec<String> {
+        let heads = fake.heads();
+        heads
+            .iter()
+            .map(|head| head["authorization"].clone())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_credential_plugin_runs_once_and_only_when_needed() {
+        let fake = FakeApi::start().await;
+        fake.put(POD, json!({}));
+        fake.on_exec(|_| vec![crate::k8s::fake::ExecStep::Exit(0)]);
+        let folder = tempfile::TempDir::new().unwrap();
+        let runs = folder.path().join("runs");
+        let k8s = with_plugin(&fake, &runs, "");
+        assert!(!runs.exists());
+        let limit = Duration::from_secs(5);
+        let (one, two, three) = tokio::join!(
+            k8s.server_version(),
+            k8s.server_version(),
+            k8s.exec("db-0", "c", &["x"], None, limit)
+        );
+        one.unwrap();
+        two.unwrap();
+        three.unwrap();
+        assert_eq!(tokens(&fake), ["Bearer 1", "Bearer 1", "Bearer 1"]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_renewed_once() {
+        let fake = FakeApi::start().await;
+        let folder = tempfile::TempDir::new().unwrap();
+        let k8s = with_plugin(&fake, &folder.path().join("runs"), "");
+        fake.fault("/version", 1, Fault::Status(401, Vec::new()));
+        k8s.server_version().await.unwrap();
+        assert_eq!(tokens(&fake), ["Bearer 1", "Bearer 2"]);
+        fake.fault("/version", 9, Fault::Status(401, Vec::new()));
+        let error = k8s.server_version().await.unwrap_err();
+        assert_eq!(error.status(), Some(401));
+        assert_eq!(fake.requests().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn an_expired_token_is_renewed_before_it_is_sent() {
+        let fake = FakeApi::start().await;
+        let folder = tempfile::TempDir::new().unwrap();
+        let expiry = r#","expirationTimestamp":"2020-01-01T00:00:00Z""#;
+        let k8s = with_plugin(&fake, &folder.path().join("runs"), expiry);
+        k8s.server_version().await.unwrap();
+        k8s.server_version().await.unwrap();
+        assert_eq!(tokens(&fake), ["Bearer 1", "Bearer 2"]);
+    }
+
+    #[test]
+    fn a_password_in_a_proxy_address_is_unescaped() {
+        assert_eq!(percent_decode("me:p%40ss%zz"), b"me:p@ss%zz");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_gets_the_request_with_its_login() {
+        // The fake server stands in for the proxy: it sees the tunnel being asked for.
+        let fake = FakeApi::start().await;
+        let options = ConnectOptions {
+            server: Some("https://k8s.example:6443".into()),
+            ..ConnectOptions::default()
+        };
+        let proxy = fake.url().replace("http://", "http://me:p%40ss@");
+        let env = |name: &str| (name == "HTTPS_PROXY").then(|| proxy.clone());
+        let target = crate::k8s::config::resolve(&options, &env, None).unwrap();
+        let k8s = K8s::to(target, Limits::new(None));
+        k8s.server_version().await.unwrap_err();
+        assert_eq!(fake.requests(), ["CONNECT k8s.example:6443"]);
+        assert_eq!(fake.heads()[0]["proxy-authorization"], "Basic bWU6cEBzcw==");
+    }
+}

@@ -1,0 +1,5 @@
+//! Pure builders of the objects this tool creates.
+
+pub mod claim;
+pub mod pod;
+pub mod snapshot;

@@ -1,0 +1,263 @@
+//! The pods of ours: old image in the init container, new image beside it, the claim between them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
+use serde_json::{Value, json};
+
+use crate::k8s::labels;
+
+/// Where the scripts' ConfigMap is mounted.
+const SCRIPTS_DIR: &str = "/scripts";
+
+/// Every script that runs in a pod of ours, by file name.
+const SCRIPTS: &[(&str, &str)] = &[
+    ("lib.sh", include_str!("../scripts/lib.sh")),
+    ("bundle.sh", include_str!("../scripts/bundle.sh")),
+    ("worker.sh", include_str!("../scripts/worker.sh")),
+    ("ctl.sh", include_str!("../scripts/ctl.sh")),
+    ("probe.sh", include_str!("../scripts/probe.sh")),
+];
+
+/// What a pod of ours is made from.
+#[derive(Clone, Debug)]
+pub struct Blueprint<'a> {
+    /// Name of the pod and of its ConfigMap.
+    pub name: &'a str,
+    /// Label value of the run.
+    pub run: &'a str,
+    /// Label value of the instance.
+    pub instance: &'a str,
+    /// What it is for: `upgrade`, `probe`, `back`.
+    pub part: &'a str,
+    /// Script of the main container, such as `worker.sh`.
+    pub script: &'a str,
+    /// Old image, when the old server's binaries are needed.
+    pub old_image: Option<&'a str>,
+    /// Image of the main container.
+    pub image: &'a str,
+    /// Node that it must run on; anywhere the claim can go when there is none.
+    pub node: Option<&'a str>,
+    /// Owner of the data directory.
+    pub uid: i64,
+    /// Group of the data directory.
+    pub gid: i64,
+    /// Groups that may write on the volume, such as the server pod's `fsGroup`.
+    pub groups: &'a [i64],
+    /// The data claim; none for a pod that needs only the image.
+    pub claim: Option<&'a str>,
+    /// A claim made from a volume snapshot, mounted at `/snap`.
+    pub snapshot_claim: Option<&'a str>,
+    /// Environment of the main container.
+    pub env: &'a BTreeMap<String, String>,
+    /// Restart it when it is killed.
+    pub restart: bool,
+    /// The server's pod template: what it needs to be pulled and scheduled.
+    pub template: &'a PodSpec,
+}
+
+/// The ConfigMap with the scripts, a passwd entry for the uid, and the plan's files.
+///
+/// initdb and `pg_upgrade` refuse a uid without a passwd entry (src/common/username.c).
+pub fn config_map(
+    blueprint: &Blueprint,
+    files: &BTreeMap<String, String>,
+) -> Result<ConfigMap, serde_json::Error> {
+    let mut data: BTreeMap<String, String> = SCRIPTS
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect();
+    data.insert(
+        "passwd".to_owned(),
+        format!(
+            "root:x:0:0:root:/root:/bin/sh\npostgres:x:{}:{}:postgres:/work:/bin/sh\n",
+            blueprint.uid, blueprint.gid
+        ),
+    );
+    data.extend(files.clone());
+    serde_json::from_value(json!({
+        "metadata": {"name": blueprint.name, "labels": object_labels(blueprint)},
+        "data": data,
+    }))
+}
+
+/// The pod: no root, no capabilities, read-only root file system, no token, never `fsGroup`
+/// (the kubelet would re-permission the live data directory, KEP-695).
+pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
+    let mut volumes = vec![
+        json!({"name": "pgo", "emptyDir": {}}),
+        json!({"name": "work", "emptyDir": {}}),
+        json!({"name": "tmp", "emptyDir": {}}),
+        json!({"name": "shm", "emptyDir": {"medium": "Memory"}}),
+        json!({"name": "scripts", "configMap": {"name": blueprint.name}}),
+    ];
+    let mut mounts = vec![
+        json!({"name": "pgo", "mountPath": "/pgo"}),
+        json!({"name": "work", "mountPath": "/work"}),
+        json!({"name": "tmp", "mountPath": "/tmp"}),
+        json!({"name": "shm", "mountPath": "/dev/shm"}),
+        json!({"name": "scripts", "mountPath": SCRIPTS_DIR, "readOnly": true}),
+        json!({"name": "scripts", "mountPath": "/plan", "readOnly": true}),
+        json!({"name": "scripts", "mountPath": "/etc/passwd", "subPath": "passwd", "readOnly": true}),
+    ];
+    let bundle_mounts = mounts.clone();
+    if let Some(claim) = blueprint.claim {
+        volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "data", "mountPath": "/vol"}));
+    }
+    if let Some(claim) = blueprint.snapshot_claim {
+        volumes.push(json!({"name": "snap", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "snap", "mountPath": "/snap"}));
+    }
+    let security = json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": {"drop": ["ALL"]},
+    });
+    let resources = json!({"requests": {"cpu": "100m", "memory": "256Mi"}});
+    let mut env: Vec<Value> = vec![
+        json!({"name": "HOME", "value": "/work"}),
+        json!({"name": "TMPDIR", "value": "/tmp"}),
+    ];
+    env.extend(
+        blueprint
+            .env
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value})),
+    );
+    let init = bundle(blueprint, &env, &resources, &security, &bundle_mounts);
+    let template = blueprint.template;
+    let mut pod = json!({
+        "metadata": {
+            "name": blueprint.name,
+            "labels": object_labels(blueprint),
+            "annotations": {
+                "sidecar.istio.io/inject": "false",
+                "linkerd.io/inject": "disabled",
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            },
+        },
+        "spec": {
+            "restartPolicy": if blueprint.restart { "OnFailure" } else { "Never" },
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "terminationGracePeriodSeconds": 5,
+            "serviceAccountName": template.service_account_name,
+            "imagePullSecrets": template.image_pull_secrets,
+            "tolerations": template.tolerations,
+            "nodeSelector": template.node_selector,
+            "priorityClassName": template.priority_class_name,
+            "runtimeClassName": template.runtime_class_name,
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": blueprint.uid,
+                "runAsGroup": blueprint.gid,
+                "supplementalGroups": blueprint.groups,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "initContainers": init,
+            "containers": [{
+                "name": "worker",
+                "image": blueprint.image,
+                "command": ["sh", format!("{SCRIPTS_DIR}/{}", blueprint.script)],
+                "env": env,
+                "resources": resources,
+                "securityContext": security,
+                "volumeMounts": mounts,
+            }],
+            "volumes": volumes,
+        },
+    });
+    if let Some(node) = blueprint.node {
+        pod["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}],
+        }}});
+    }
+    serde_json::from_value(pod)
+}
+
+/// The init container that copies the old server out of its image; it never sees the claim.
+fn bundle(
+    blueprint: &Blueprint,
+    env: &[Value],
+    resources: &Value,
+    security: &Value,
+    bundle_mounts: &[Value],
+) -> Vec<Value> {
+    blueprint
+        .old_image
+        .iter()
+        .map(|image| {
+            json!({
+                "name": "bundle",
+                "image": image,
+                "command": ["sh", format!("{SCRIPTS_DIR}/bundle.sh")],
+                "env": env,
+                "resources": resources,
+                "securityContext": security,
+                "volumeMounts": bundle_mounts,
+            })
+        })
+        .collect()
+}
+
+fn object_labels(blueprint: &Blueprint) -> Value {
+    json!({
+        labels::MANAGED_BY: labels::MANAGER,
+        labels::RUN: blueprint.run,
+        labels::INSTANCE: blueprint.instance,
+        labels::PART: blueprint.part,
+        "sidecar.istio.io/inject": "false",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blueprint<'a>(env: &'a BTreeMap<String, String>, template: &'a PodSpec) -> Blueprint<'a> {
+        Blueprint {
+            name: "pg-upgrade-x",
+            run: "x",
+            instance: "statefulset.pg",
+            part: "upgrade",
+            script: "worker.sh",
+            old_image: Some("postgres:13"),
+            image: "postgres:17",
+            node: Some("node-1"),
+            uid: 999,
+            gid: 999,
+            groups: &[1001],
+            claim: Some("data-pg-0"),
+            snapshot_claim: None,
+            env,
+            restart: true,
+            template,
+        }
+    }
+
+    #[test]
+    fn the_pod_never_sets_fs_group_and_has_no_token() {
+        let (env, template) = (BTreeMap::new(), PodSpec::default());
+        let pod = pod(&blueprint(&env, &template)).unwrap();
+        let spec = pod.spec.unwrap();
+        let security = spec.security_context.unwrap();
+        assert_eq!(security.fs_group, None);
+        assert_eq!(security.supplemental_groups, Some(vec![1001]));
+        assert_eq!(spec.automount_service_account_token, Some(false));
+    }
+
+    #[test]
+    fn the_old_image_never_sees_the_claim() {
+        let (env, template) = (BTreeMap::new(), PodSpec::default());
+        let pod = pod(&blueprint(&env, &template)).unwrap();
+        let init = &pod.spec.unwrap().init_containers.unwrap()[0];
+        assert!(
+            init.volume_mounts
+                .as_ref()
+                .unwrap()
+                .iter()
+                .all(|m| m.mount_path != "/vol")
+        );
+    }
+}

@@ -1,0 +1,445 @@
+//! The durable account of one run: what was asked, every step with its state and times, what was seen.
+//!
+//! One ConfigMap per run holds it as JSON. Fields are only ever added; `format` changes when they are not.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::facts::instance::{InstanceFacts, ObjectId};
+use crate::k8s::names;
+use crate::steps::Step;
+
+/// Version of the record's shape.
+pub const FORMAT: u32 = 1;
+
+/// One run against one instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Version of this shape, [`FORMAT`].
+    pub format: u32,
+    /// Name of the run, unique in its namespace.
+    pub run: String,
+    /// Where the run stands.
+    pub state: RunState,
+    /// The command line that started it, without values that could be secret.
+    pub asked: Asked,
+    /// Who started it, as `user@host` of the machine.
+    pub started_by: String,
+    /// Server time of the start.
+    pub started_at: Timestamp,
+    /// Server time of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// The instance as it was found, before anything was changed.
+    pub instance: InstanceFacts,
+    /// What the upgrade needs to know about the old and the new server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Upgrade>,
+    /// Every step of every command of this run, in the order they were planned.
+    #[serde(default)]
+    pub steps: Vec<Entry>,
+    /// What was observed before the outage, and what verification found (summaries; details lie on the volume).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<Value>,
+    /// The worker's own account of the upgrade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// The volume snapshots made for this run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SnapshotEntry>,
+}
+
+/// What the user asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// The command that started the run.
+    pub command: String,
+    /// `--to`, when given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u32>,
+    /// The new image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// `--transfer`.
+    #[serde(default)]
+    pub transfer: String,
+    /// `--snapshot`.
+    #[serde(default)]
+    pub snapshot: String,
+    /// `--apps`.
+    #[serde(default)]
+    pub apps: Vec<String>,
+    /// `--verify`.
+    #[serde(default)]
+    pub verify: String,
+    /// `--outage-budget`, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage_budget_ms: Option<u64>,
+}
+
+/// Where the data is, from which version to which, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upgrade {
+    /// Old major version.
+    pub from: u32,
+    /// New major version.
+    pub to: u32,
+    /// Full version of the old server.
+    pub from_version: String,
+    /// Full version of the new server.
+    pub to_version: String,
+    /// Old image, as the workload named it.
+    pub old_image: String,
+    /// New image.
+    pub new_image: String,
+    /// Transfer mode that was chosen: `clone`, `link`, `copy` or `swap`.
+    pub transfer: String,
+    /// Why that mode.
+    pub transfer_reason: String,
+    /// Data directory in the server's container.
+    pub data_directory: String,
+    /// The run's directory on the volume, as the server's container sees it.
+    pub run_directory: String,
+    /// The same, below `/vol` in a pod of ours.
+    pub volume_run_directory: String,
+    /// The data directory below `/vol` in a pod of ours.
+    pub volume_data_directory: String,
+    /// `PGDATA` to set in the template, when the new image would look elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_pgdata: Option<String>,
+    /// Owner of the data directory.
+    pub uid: i64,
+    /// Group of the data directory.
+    pub gid: i64,
+    /// libc version of the old image, empty when unknown.
+    #[serde(default)]
+    pub old_libc: String,
+    /// libc version of the new image, empty when unknown.
+    #[serde(default)]
+    pub new_libc: String,
+    /// Jobs for `pg_upgrade` and vacuumdb.
+    pub jobs: u32,
+    /// Estimated outage, milliseconds.
+    pub estimate_ms: u64,
+    /// Environment of the worker that comes from the servers' facts.
+    #[serde(default)]
+    pub worker_env: BTreeMap<String, String>,
+    /// Files of the worker's plan, by name.
+    #[serde(default)]
+    pub worker_files: BTreeMap<String, String>,
+}
+
+/// One volume snapshot of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotEntry {
+    /// Name of the VolumeSnapshot.
+    pub name: String,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// `stopped` when the server was down, `running` when it was not.
+    pub cut: String,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Steps are left to do.
+    Open,
+    /// The instance is on the new version.
+    Upgraded,
+    /// It failed and the instance is on the old version.
+    Failed,
+    /// It stopped half-way.
+    HalfWay,
+    /// The old version was put back.
+    Restored,
+    /// What it left was removed.
+    Cleaned,
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Upgraded => "upgraded",
+            Self::Failed => "failed",
+            Self::HalfWay => "half-way",
+            Self::Restored => "restored",
+            Self::Cleaned => "cleaned",
+        })
+    }
+}
+
+/// One step and how far it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The command that planned it.
+    pub phase: Phase,
+    /// What to do.
+    pub step: Step,
+    /// How far it is.
+    pub state: StepState,
+    /// Server time at which it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// Server time at which it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// What came of it, in a few words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// The command a step belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Everything that is done before the outage.
+    Prepare,
+    /// Clients off.
+    Quiesce,
+    /// The way back.
+    Snapshot,
+    /// The outage.
+    Upgrade,
+    /// Clients back.
+    Resume,
+    /// Statistics, extensions, indexes.
+    Vacuum,
+    /// The way back, taken.
+    Back,
+    /// Leftovers.
+    Cleanup,
+}
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// Not begun.
+    Pending,
+    /// Written before the act: after a crash the change may or may not exist.
+    Started,
+    /// Done.
+    Done,
+    /// It failed; the note says why.
+    Failed,
+    /// It was not needed.
+    Skipped,
+    /// Done, and taken back later.
+    Undone,
+}
+
+impl Record {
+    /// A new, open record.
+    pub fn new(
+        run: String,
+        asked: Asked,
+        started_by: String,
+        started_at: Timestamp,
+        instance: InstanceFacts,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            run,
+            state: RunState::Open,
+            asked,
+            started_by,
+            started_at,
+            finished_at: None,
+            instance,
+            upgrade: None,
+            steps: Vec::new(),
+            observed: Vec::new(),
+            result: None,
+            snapshots: Vec::new(),
+        }
+    }
+
+    /// Adds the steps of a command, all pending.
+    pub fn plan(&mut self, phase: Phase, steps: impl IntoIterator<Item = Step>) {
+        self.steps.extend(steps.into_iter().map(|step| Entry {
+            phase,
+            step,
+            state: StepState::Pending,
+            started_at: None,
+            finished_at: None,
+            note: String::new(),
+        }));
+    }
+
+    /// Steps that still change the world: begun or done, and not taken back.
+    pub fn in_force(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.steps.iter().filter(|entry| {
+            matches!(
+                entry.state,
+                StepState::Started | StepState::Done | StepState::Failed
+            )
+        })
+    }
+
+    /// Tells whether a step of this phase is pending or begun.
+    pub fn has_open_steps(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|entry| matches!(entry.state, StepState::Pending | StepState::Started))
+    }
+
+    /// Everything that a quiesce of this run stopped and nothing has brought back yet, last first.
+    pub fn quiesced(&self) -> Vec<&Step> {
+        let mut stopped: Vec<&Step> = Vec::new();
+        for entry in self.in_force() {
+            match (entry.phase, &entry.step) {
+                (Phase::Quiesce, step @ (Step::Scale { .. } | Step::Suspend { .. })) => {
+                    stopped.push(step);
+                }
+                (
+                    Phase::Resume | Phase::Back,
+                    step @ (Step::Scale { .. } | Step::Suspend { .. }),
+                ) if entry.state == StepState::Done => {
+                    stopped.retain(|other| other.undo().as_ref() != Some(step));
+                }
+                _ => {}
+            }
+        }
+        stopped.reverse();
+        stopped
+    }
+
+    /// The newest outage: from the first step that took something off to the last that brought it back, milliseconds.
+    ///
+    /// A quiesce that was resumed before the upgrade is an outage of its own.
+    pub fn outage_ms(&self) -> Option<i64> {
+        let (mut start, mut end) = (None, None);
+        for entry in &self.steps {
+            if entry.step.begins_outage() && entry.started_at.is_some() {
+                if end.is_some() {
+                    (start, end) = (None, None);
+                }
+                start = start.or(entry.started_at);
+            }
+            if entry.step.ends_outage() && entry.state == StepState::Done {
+                end = entry.finished_at.or(end);
+            }
+        }
+        Some(end?.as_millisecond() - start?.as_millisecond())
+    }
+
+    /// Name of the run's upgrade pod and of the ConfigMap with its scripts.
+    pub fn pod_name(&self) -> String {
+        pod_name(&self.run)
+    }
+
+    /// The workload this run is about.
+    pub fn target(&self) -> &ObjectId {
+        &self.instance.workload
+    }
+}
+
+/// Name of a run's upgrade pod; the record's own ConfigMap is named otherwise.
+pub fn pod_name(run: &str) -> String {
+    names::name(&["pg-upgrade", run, "pod"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::testing;
+
+    fn record() -> Record {
+        let instance = testing::input().instance;
+        Record::new(
+            "pg-1".into(),
+            Asked::default(),
+            "me@here".into(),
+            at(0),
+            instance,
+        )
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn app(from: i32, to: i32) -> Step {
+        let workload = ObjectId {
+            api_version: "apps/v1".into(),
+            kind: "Deployment".into(),
+            namespace: "shop".into(),
+            name: "api".into(),
+            uid: "u".into(),
+        };
+        Step::Scale { workload, from, to }
+    }
+
+    fn done(record: &mut Record, phase: Phase, step: Step, from: i64, to: i64) {
+        record.plan(phase, [step]);
+        let entry = record.steps.last_mut().unwrap();
+        entry.state = StepState::Done;
+        entry.started_at = Some(at(from));
+        entry.finished_at = Some(at(to));
+    }
+
+    #[test]
+    fn what_was_resumed_is_not_quiesced_any_more() {
+        let mut record = record();
+        done(&mut record, Phase::Quiesce, app(3, 0), 1, 2);
+        assert_eq!(record.quiesced(), [&app(3, 0)]);
+        done(&mut record, Phase::Resume, app(0, 3), 3, 4);
+        assert!(record.quiesced().is_empty());
+    }
+
+    #[test]
+    fn a_scaling_that_may_have_happened_counts_as_quiesced() {
+        let mut record = record();
+        record.plan(Phase::Quiesce, [app(3, 0)]);
+        assert!(record.quiesced().is_empty());
+        record.steps[0].state = StepState::Started;
+        assert_eq!(record.quiesced(), [&app(3, 0)]);
+    }
+
+    #[test]
+    fn the_outage_is_the_newest_one() {
+        let mut record = record();
+        done(&mut record, Phase::Quiesce, app(3, 0), 1, 2);
+        done(&mut record, Phase::Resume, app(0, 3), 50, 51);
+        assert_eq!(record.outage_ms(), Some(50_000));
+        done(
+            &mut record,
+            Phase::Upgrade,
+            Step::Stop { from: 1 },
+            100,
+            101,
+        );
+        assert_eq!(record.outage_ms(), None);
+        done(
+            &mut record,
+            Phase::Upgrade,
+            Step::AwaitServer {
+                major: 17,
+                seconds: 9,
+            },
+            104,
+            107,
+        );
+        assert_eq!(record.outage_ms(), Some(7_000));
+    }
+
+    #[test]
+    fn a_record_survives_its_own_json() {
+        let mut record = record();
+        done(&mut record, Phase::Quiesce, app(3, 0), 1, 2);
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+}

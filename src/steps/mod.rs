@@ -1,0 +1,263 @@
+//! What can be done to the world: one variant a kind, one file for what it does.
+//!
+//! A step is complete: executing it needs no choice. Every `apply` may be repeated after a crash.
+
+mod back;
+mod clients;
+pub(crate) mod pod;
+mod server;
+mod snapshot;
+mod vacuum;
+mod verify;
+pub mod worker;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::exec::Acting;
+use crate::facts::instance::ObjectId;
+
+/// One named change to the outside world, complete enough to be replayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Step {
+    /// Creates the upgrade pod beside the running server and waits until the new data directory is prepared.
+    PreparePod {
+        /// Name of the pod and of the ConfigMap with its scripts.
+        name: String,
+    },
+    /// Writes dirty pages while clients still run: CHECKPOINT and sync.
+    Sync,
+    /// Scales a client workload.
+    Scale {
+        /// The Deployment or StatefulSet.
+        workload: ObjectId,
+        /// Replicas it had when this was planned.
+        from: i32,
+        /// Replicas to give it.
+        to: i32,
+    },
+    /// Suspends or unsuspends a CronJob.
+    Suspend {
+        /// The CronJob.
+        workload: ObjectId,
+        /// `spec.suspend` when this was planned.
+        from: bool,
+        /// `spec.suspend` to set.
+        to: bool,
+    },
+    /// Waits until no session of a client workload is left on the server.
+    AwaitNoSessions {
+        /// Give up after so many seconds.
+        seconds: u64,
+        /// Sessions from these addresses are expected to stay (their pods have no controller that could be stopped).
+        except: Vec<String>,
+    },
+    /// Reads what verification compares with.
+    Observe {
+        /// `auto`, `quick` or `counts`.
+        level: String,
+    },
+    /// Arms the worker, stops the server, and waits until its data directory is behind the guard.
+    Stop {
+        /// Replicas before.
+        from: i32,
+    },
+    /// Makes a volume snapshot of the data claim.
+    Snapshot {
+        /// Name of the VolumeSnapshot.
+        name: String,
+        /// VolumeSnapshotClass.
+        class: String,
+        /// Wait until it is ready to use, at most so many seconds; zero: wait later.
+        wait_seconds: u64,
+        /// The server is stopped when it is cut.
+        stopped: bool,
+    },
+    /// Waits for the worker's result.
+    AwaitUpgrade,
+    /// Waits until a volume snapshot is ready to use.
+    AwaitSnapshot {
+        /// Name of the VolumeSnapshot.
+        name: String,
+        /// Give up after so many seconds.
+        seconds: u64,
+    },
+    /// Gives the workload an image and its replicas in one patch.
+    Switch {
+        /// Image before.
+        from: String,
+        /// Image to set.
+        to: String,
+        /// Replicas to set.
+        replicas: i32,
+        /// `PGDATA` to set; the value before is in the record's instance.
+        pgdata: Option<String>,
+    },
+    /// Waits until the server is ready, is the version asked for, and its Service answers.
+    AwaitServer {
+        /// Major version that must answer.
+        major: u32,
+        /// Give up after so many seconds.
+        seconds: u64,
+    },
+    /// Compares the server with what was observed before the stop.
+    Verify {
+        /// `quick` or `counts`.
+        level: String,
+    },
+    /// Lets the upgrade pod end and removes it.
+    Release {
+        /// Name of the pod.
+        name: String,
+    },
+    /// Statistics, extension updates, indexes and collation versions.
+    Vacuum {
+        /// Parallel jobs.
+        jobs: u32,
+    },
+    /// Scales the server to zero and waits until its pod is gone.
+    Down,
+    /// Puts the archived data directory of the old version back in its place.
+    GoBack,
+    /// Makes a claim from a volume snapshot and takes the old data directory from it.
+    Adopt {
+        /// Name of the VolumeSnapshot.
+        snapshot: String,
+        /// Name of the claim to make from it.
+        claim: String,
+    },
+    /// Removes what a run left on the volume.
+    RemoveFiles {
+        /// Names of run directories.
+        runs: Vec<String>,
+    },
+    /// Deletes an object that this tool made.
+    Delete {
+        /// The object.
+        object: ObjectId,
+    },
+}
+
+impl Step {
+    /// The step that takes this one back, if it changed something that a step can take back.
+    pub fn undo(&self) -> Option<Self> {
+        match self {
+            Self::Scale { workload, from, to } => Some(Self::Scale {
+                workload: workload.clone(),
+                from: *to,
+                to: *from,
+            }),
+            Self::Suspend { workload, from, to } => Some(Self::Suspend {
+                workload: workload.clone(),
+                from: *to,
+                to: *from,
+            }),
+            Self::PreparePod { name } => Some(Self::Release { name: name.clone() }),
+            _ => None,
+        }
+    }
+
+    /// Takes something away from users.
+    pub fn begins_outage(&self) -> bool {
+        matches!(self, Self::Stop { .. } | Self::Down)
+            || matches!(self, Self::Scale { from, to, .. } if to < from)
+    }
+
+    /// Gives it back to them.
+    pub fn ends_outage(&self) -> bool {
+        matches!(self, Self::AwaitServer { .. } | Self::Verify { .. })
+            || matches!(self, Self::Scale { from, to, .. } if to > from)
+    }
+
+    /// Does it, or finds it done. Returns a few words on what came of it.
+    ///
+    /// # Errors
+    /// Says what happened to which object; the caller knows the way back.
+    pub(crate) async fn apply(&self, acting: &mut Acting<'_>) -> crate::error::Result<String> {
+        match self {
+            Self::PreparePod { name } => pod::prepare(acting, name).await,
+            Self::Release { name } => pod::release(acting, name).await,
+            Self::Sync => server::sync(acting).await,
+            Self::Scale { workload, from, to } => {
+                clients::scale(acting, workload, *from, *to).await
+            }
+            Self::Suspend { workload, to, .. } => clients::suspend(acting, workload, *to).await,
+            Self::AwaitNoSessions { seconds, except } => {
+                clients::await_no_sessions(acting, *seconds, except).await
+            }
+            Self::Observe { level } => verify::observe(acting, level).await,
+            Self::Stop { from } => server::stop(acting, *from).await,
+            Self::AwaitUpgrade => worker::await_result(acting).await,
+            Self::Snapshot {
+                name,
+                class,
+                wait_seconds,
+                stopped,
+            } => snapshot::create(acting, name, class, *wait_seconds, *stopped).await,
+            Self::AwaitSnapshot { name, seconds } => {
+                snapshot::await_ready(acting, name, *seconds).await
+            }
+            Self::Switch {
+                from,
+                to,
+                replicas,
+                pgdata,
+            } => server::switch(acting, from, to, *replicas, pgdata.as_deref()).await,
+            Self::AwaitServer { major, seconds } => {
+                server::await_server(acting, *major, *seconds).await
+            }
+            Self::Verify { level } => verify::verify(acting, level).await,
+            Self::Vacuum { jobs } => vacuum::vacuum(acting, *jobs).await,
+            Self::Down => server::down(acting).await,
+            Self::GoBack => back::from_archive(acting).await,
+            Self::Adopt { snapshot, claim } => back::from_snapshot(acting, snapshot, claim).await,
+            Self::RemoveFiles { runs } => back::remove_files(acting, runs).await,
+            Self::Delete { object } => back::delete(acting, object).await,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PreparePod { .. } => {
+                f.write_str("prepare the new data directory beside the running server")
+            }
+            Self::Sync => f.write_str("write dirty pages to the volume"),
+            Self::Scale { workload, from, to } => write!(f, "scale {workload} from {from} to {to}"),
+            Self::Suspend {
+                workload, to: true, ..
+            } => write!(f, "suspend {workload}"),
+            Self::Suspend {
+                workload,
+                to: false,
+                ..
+            } => write!(f, "unsuspend {workload}"),
+            Self::AwaitNoSessions { .. } => f.write_str("wait until no client session is left"),
+            Self::Observe { .. } => f.write_str("record what verification compares with"),
+            Self::Stop { .. } => f.write_str("stop the old server"),
+            Self::Snapshot { name, .. } => write!(f, "snapshot the data claim as {name}"),
+            Self::AwaitUpgrade => f.write_str("run pg_upgrade behind the guard"),
+            Self::AwaitSnapshot { name, .. } => {
+                write!(f, "wait until volume snapshot {name} is ready to use")
+            }
+            Self::Switch { to, .. } => write!(f, "switch the image to {to} and start the server"),
+            Self::AwaitServer { major, .. } => write!(f, "wait until PostgreSQL {major} answers"),
+            Self::Verify { .. } => f.write_str("verify that nothing is missing"),
+            Self::Release { .. } => f.write_str("remove the upgrade pod"),
+            Self::Vacuum { .. } => f.write_str("statistics, extensions, indexes"),
+            Self::Down => f.write_str("stop the server"),
+            Self::GoBack => f.write_str("put the archived data directory back"),
+            Self::Adopt { snapshot, .. } => write!(
+                f,
+                "take the data directory back from volume snapshot {snapshot}"
+            ),
+            Self::RemoveFiles { runs } => {
+                write!(f, "remove the files of {} from the volume", runs.join(", "))
+            }
+            Self::Delete { object } => write!(f, "delete {object}"),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The upgrade pod: made beside the running server, and removed at the end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
+use kube::api::{DeleteParams, PostParams};
+
+use super::worker::{self, CONTAINER};
+use crate::error::{Exit, Failure, Result};
+use crate::exec::Acting;
+use crate::exec::store::instance_label;
+use crate::k8s::K8s;
+use crate::k8s::names;
+use crate::k8s::wait::{Progress, WaitError, wait_for};
+use crate::manifests::pod::{Blueprint, config_map, pod};
+use crate::record::{Record, Upgrade};
+
+/// The files of the worker's plan that are not environment: written by `plan`, kept in the pod's ConfigMap.
+pub(crate) type PlanFiles = BTreeMap<String, String>;
+
+/// Creates the pod, or finds it, and waits until it has prepared the new data directory.
+pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<String> {
+    let k8s = acting.k8s;
+    let exists = k8s.api::<Pod>().get_opt(name).await?.is_some();
+    if !exists {
+        let template = crate::discover::target::template(k8s, acting.record.target()).await?;
+        let upgrade = acting
+            .record
+            .upgrade
+            .as_ref()
+            .ok_or_else(|| Failure::new(Exit::Failed, "the record has no plan"))?;
+        let cold = crate::plan::upgrade::is_cold(&acting.record.instance);
+        let node = acting
+            .record
+            .instance
+            .pod
+            .as_ref()
+            .map(|p| p.node.clone())
+            .filter(|_| !cold);
+        let env = worker_env(acting.record, upgrade);
+        let groups: Vec<i64> = acting.record.instance.fs_group.into_iter().collect();
+        let claim = acting
+            .record
+            .instance
+            .claim
+            .as_ref()
+            .map(|c| c.id.name.clone());
+        let blueprint = Blueprint {
+            name,
+            run: &names::fit(&acting.record.run),
+            instance: &instance_label(acting.record.target()),
+            part: "upgrade",
+            script: "worker.sh",
+            old_image: Some(&upgrade.old_image),
+            image: &upgrade.new_image,
+            node: node.as_deref(),
+            uid: upgrade.uid,
+            gid: upgrade.gid,
+            groups: &groups,
+            claim: claim.as_deref(),
+            snapshot_claim: None,
+            env: &env,
+            restart: true,
+            template: &template,
+        };
+        create(k8s, &blueprint, &upgrade.worker_files).await?;
+    }
+    await_started(acting, name).await?;
+    let mut worker = worker::Worker::attach(k8s, name);
+    let event = worker
+        .wait_for(
+            &["prepared", "refused", "result"],
+            Duration::from_secs(1800),
+            |event| {
+                acting.note(worker::name_of(event));
+            },
+        )
+        .await?;
+    if worker::name_of(&event) == "result" {
+        // A pod made again may have finished what the lost one began.
+        worker.unsee();
+    }
+    acting.worker = Some(worker);
+    match worker::name_of(&event) {
+        "prepared" | "result" => Ok(String::new()),
+        _ => Err(Failure::refused(format!(
+            "Pod {name} refuses: {}",
+            [&event["reason"], &event["detail"]]
+                .iter()
+                .filter_map(|v| v.as_str())
+                .collect::<Vec<_>>()
+                .join(": ")
+        ))
+        .hint("the old server was not touched")),
+    }
+}
+
+/// The worker's environment: what the servers' facts gave, and where and how.
+pub(crate) fn worker_env(record: &Record, upgrade: &Upgrade) -> BTreeMap<String, String> {
+    let mut env = upgrade.worker_env.clone();
+    let work = upgrade
+        .volume_run_directory
+        .rsplit_once('/')
+        .map_or("", |(work, _)| work);
+    for (name, value) in [
+        ("PGUP_RUN", record.run.clone()),
+        ("PGUP_DATA", upgrade.volume_data_directory.clone()),
+        ("PGUP_WORK", work.to_owned()),
+        ("PGUP_FROM", upgrade.from.to_string()),
+        ("PGUP_TO", upgrade.to.to_string()),
+        ("PGUP_TRANSFER", upgrade.transfer.clone()),
+        ("PGUP_JOBS", upgrade.jobs.to_string()),
+    ] {
+        env.insert(name.to_owned(), value);
+    }
+    env
+}
+
+/// Creates the ConfigMap and the pod of a blueprint; both may exist already.
+pub(crate) async fn create(k8s: &K8s, blueprint: &Blueprint<'_>, files: &PlanFiles) -> Result<()> {
+    let map = config_map(blueprint, files)?;
+    let object = pod(blueprint)?;
+    adopt(
+        k8s.api::<ConfigMap>()
+            .create(&PostParams::default(), &map)
+            .await,
+    )
+    .map_err(|e| Failure::from(e).context(format!("creating ConfigMap {}", blueprint.name)))?;
+    adopt(
+        k8s.api::<Pod>()
+            .create(&PostParams::default(), &object)
+            .await,
+    )
+    .map_err(|e| Failure::from(e).context(format!("creating Pod {}", blueprint.name)))
+}
+
+/// A create whose answer was lost left the object behind: its name belongs to this run alone.
+fn adopt<K>(answer: Result<K, kube::Error>) -> Result<(), kube::Error> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Waits until the main container runs, and says early why it never will.
+pub(crate) async fn await_started(acting: &Acting<'_>, name: &str) -> Result<()> {
+    wait_started(acting.k8s, name, |text| acting.note(text)).await
+}
+
+/// As [`await_started`], for pods made outside of a run.
+pub(crate) async fn wait_started(
+    k8s: &K8s,
+    name: &str,
+    mut on_waiting: impl FnMut(&str),
+) -> Result<()> {
+    let limit = Duration::from_secs(600);
+    wait_for(
+        k8s.api::<Pod>(),
+        name,
+        limit,
+        |pod: Option<&Pod>| look_started(pod),
+        |text| on_waiting(text),
+    )
+    .await
+    .map_err(|error| match error {
+        WaitError::Failed(why) => Failure::new(Exit::Failed, format!("Pod {name}: {why}")),
+        other => Failure::from(other).context(format!("waiting for Pod {name}")),
+    })
+}
+
+fn look_started(pod: Option<&Pod>) -> Progress<()> {
+    let Some(pod) = pod else {
+        return Progress::Waiting("being created".to_owned());
+    };
+    let status = pod.status.clone().unwrap_or_default();
+    if let Some(condition) = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False")
+    {
+        let why = condition.message.clone().unwrap_or_default();
+        return Progress::Waiting(format!("not scheduled: {why}"));
+    }
+    let containers = status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .chain(status.container_statuses.iter().flatten());
+    for container in containers {
+        let state = container.state.clone().unwrap_or_default();
+        if let Some(waiting) = state.waiting {
+            let reason = waiting.reason.unwrap_or_default();
+            let message = waiting.message.unwrap_or_default();
+            if matches!(
+                reason.as_str(),
+                "ErrImagePull"
+                    | "ImagePullBackOff"
+                    | "InvalidImageName"
+                    | "CreateContainerConfigError"
+                    | "ErrImageNeverPull"
+            ) {
+                return Progress::Failed(format!("image {}: {reason}: {message}", container.image));
+            }
+        }
+        if container.name != CONTAINER
+            && let Some(ended) = state.terminated
+            && ended.exit_code != 0
+        {
+            return Progress::Failed(format!(
+                "its container {} ended with code {}: {}",
+                container.name,
+                ended.exit_code,
+                ended.message.unwrap_or_default()
+            ));
+        }
+        if container.name == CONTAINER
+            && (container.started == Some(true)
+                || container
+                    .state
+                    .as_ref()
+                    .is_some_and(|s| s.terminated.is_some() || s.running.is_some()))
+        {
+            return Progress::Done(());
+        }
+    }
+    Progress::Waiting(format!(
+        "{} on {}",
+        status.phase.unwrap_or_default(),
+        pod.spec
+            .as_ref()
+            .and_then(|s: &PodSpec| s.node_name.clone())
+            .unwrap_or_else(|| "no node yet".to_owned())
+    ))
+}
+
+/// Lets the worker end and deletes the pod and its ConfigMap.
+pub(super) async fn release(acting: &mut Acting<'_>, name: &str) -> Result<String> {
+    acting.worker = None;
+    remove(acting.k8s, name).await?;
+    Ok(String::new())
+}
+
+/// Deletes a pod of ours and its ConfigMap; neither needs to exist.
+pub(crate) async fn remove(k8s: &K8s, name: &str) -> Result<()> {
+    let (pods, maps) = (k8s.api::<Pod>(), k8s.api::<ConfigMap>());
+    let params = DeleteParams::default();
+    let (pod, map) = tokio::join!(pods.delete(name, &params), maps.delete(name, &params));
+    for outcome in [pod.map(drop), map.map(drop)] {
+        match outcome {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            other => other.map_err(|e| {
+                Failure::from(e).context(format!("deleting Pod and ConfigMap {name}"))
+            })?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Volume snapshots: asked for, waited for.
+
+use std::time::Duration;
+
+use kube::api::PostParams;
+
+use crate::error::{Exit, Failure, Result};
+use crate::exec::Acting;
+use crate::exec::store::instance_label;
+use crate::k8s::names;
+use crate::k8s::snapshot::VolumeSnapshot;
+use crate::k8s::wait::{Progress, WaitError, wait_for};
+use crate::manifests::snapshot::volume_snapshot;
+use crate::record::SnapshotEntry;
+
+/// Creates a VolumeSnapshot of the data claim, and waits until it is ready when told so.
+pub(super) async fn create(
+    acting: &mut Acting<'_>,
+    name: &str,
+    class: &str,
+    wait_seconds: u64,
+    stopped: bool,
+) -> Result<String> {
+    let claim = acting
+        .record
+        .instance
+        .claim
+        .as_ref()
+        .map(|c| c.id.name.clone())
+        .unwrap_or_default();
+    let run = names::fit(&acting.record.run);
+    let object: VolumeSnapshot = serde_json::from_value(volume_snapshot(
+        name,
+        class,
+        &claim,
+        &run,
+        &instance_label(acting.record.target()),
+    ))?;
+    match acting
+        .k8s
+        .api::<VolumeSnapshot>()
+        .create(&PostParams::default(), &object)
+        .await
+    {
+        Ok(_) => {}
+        // Its name belongs to this run alone: a create whose answer was lost made it.
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        Err(error) => {
+            return Err(Failure::from(error).context(format!("creating VolumeSnapshot {name}")));
+        }
+    }
+    if !acting.record.snapshots.iter().any(|s| s.name == name) {
+        let cut = if stopped { "stopped" } else { "running" };
+        acting.record.snapshots.push(SnapshotEntry {
+            name: name.to_owned(),
+            at: acting.k8s.now(),
+            cut: cut.to_owned(),
+        });
+    }
+    if wait_seconds > 0 {
+        return await_ready(acting, name, wait_seconds).await;
+    }
+    Ok(String::new())
+}
+
+/// Waits until a VolumeSnapshot is ready to use.
+pub(super) async fn await_ready(
+    acting: &mut Acting<'_>,
+    name: &str,
+    seconds: u64,
+) -> Result<String> {
+    wait_for(
+        acting.k8s.api::<VolumeSnapshot>(),
+        name,
+        Duration::from_secs(seconds),
+        |snapshot: Option<&VolumeSnapshot>| look(snapshot),
+        |text| acting.note(text),
+    )
+    .await
+    .map_err(|error| match error {
+        WaitError::Failed(why) => {
+            Failure::new(Exit::Failed, format!("VolumeSnapshot {name}: {why}"))
+        }
+        other => Failure::from(other).context(format!(
+            "waiting for VolumeSnapshot {name} to be ready to use"
+        )),
+    })
+}
+
+fn look(snapshot: Option<&VolumeSnapshot>) -> Progress<String> {
+    let Some(snapshot) = snapshot else {
+        return Progress::Failed("it was deleted".to_owned());
+    };
+    let status = snapshot.status.clone().unwrap_or_default();
+    if status.ready_to_use == Some(true) && status.bound_volume_snapshot_content_name.is_some() {
+        return Progress::Done(status.restore_size.map(|s| s.0).unwrap_or_default());
+    }
+    // The controller retries after an error and clears it (external-snapshotter, types.go).
+    match status.error.and_then(|e| e.message) {
+        Some(message) => Progress::Waiting(format!("the storage says: {message}")),
+        None if status.creation_time.is_some() => {
+            Progress::Waiting("cut, being made ready".to_owned())
+        }
+        None => Progress::Waiting("being cut".to_owned()),
+    }
+}

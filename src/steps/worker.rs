@@ -1,0 +1,309 @@
+//! The upgrade pod's main process, seen from outside: its events, and the words it is told.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
+
+use crate::error::{Exit, Failure, Result};
+use crate::exec::Acting;
+use crate::k8s::K8s;
+use crate::k8s::logs::{LogError, LogFollower};
+
+/// Name of the main container of a pod of ours.
+pub const CONTAINER: &str = "worker";
+
+/// Follows the events of one worker and remembers them all.
+pub struct Worker {
+    k8s: K8s,
+    pod: String,
+    follower: LogFollower,
+    /// Every event so far.
+    pub events: Vec<Value>,
+    /// The same as they came.
+    pub lines: Vec<String>,
+    /// The newest line that is no event.
+    last_words: String,
+    /// How many of them a `wait_for` has looked at.
+    seen: usize,
+}
+
+impl Worker {
+    /// Follows a pod from its first line on.
+    pub fn attach(k8s: &K8s, pod: &str) -> Self {
+        Self {
+            k8s: k8s.clone(),
+            pod: pod.to_owned(),
+            follower: LogFollower::new(k8s, pod, CONTAINER),
+            events: Vec::new(),
+            lines: Vec::new(),
+            last_words: String::new(),
+            seen: 0,
+        }
+    }
+
+    /// Name of the pod.
+    pub fn pod(&self) -> &str {
+        &self.pod
+    }
+
+    /// Tells the worker something and waits until it has taken notice.
+    ///
+    /// # Errors
+    /// When the worker refuses or cannot be reached.
+    pub async fn tell(&self, words: &[&str]) -> Result<()> {
+        let mut argv = vec!["sh", "/scripts/ctl.sh"];
+        argv.extend(words);
+        let output = self
+            .k8s
+            .exec(&self.pod, CONTAINER, &argv, None, Duration::from_secs(30))
+            .await
+            .map_err(|e| {
+                Failure::from(e).context(format!("telling Pod {} to {}", self.pod, words.join(" ")))
+            })?;
+        if output.code == 0 {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stdout);
+        Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "Pod {} refused to {}: {} {}",
+                self.pod,
+                words.join(" "),
+                said.trim(),
+                output.stderr.trim()
+            ),
+        ))
+    }
+
+    /// The newest event of one of these names, if there was one.
+    pub fn last(&self, names: &[&str]) -> Option<&Value> {
+        self.events
+            .iter()
+            .rev()
+            .find(|e| names.contains(&name_of(e)))
+    }
+
+    /// Lets the next `wait_for` see the newest event again.
+    pub fn unsee(&mut self) {
+        self.seen = self.seen.saturating_sub(1);
+    }
+
+    /// Lets the next `wait_for` see only events that come from now on.
+    pub fn skip_seen(&mut self) {
+        self.seen = self.events.len();
+    }
+
+    /// Waits for an event of one of these names; `on_event` is shown every event on the way.
+    ///
+    /// # Errors
+    /// When the time is up, or the pod ended or is gone.
+    pub async fn wait_for(
+        &mut self,
+        names: &[&str],
+        limit: Duration,
+        mut on_event: impl FnMut(&Value),
+    ) -> Result<Value> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            while let Some(event) = self.events.get(self.seen) {
+                self.seen += 1;
+                on_event(event);
+                if names.contains(&name_of(event)) {
+                    return Ok(event.clone());
+                }
+            }
+            let line = tokio::time::timeout_at(deadline, self.follower.next_line())
+                .await
+                .map_err(|_| {
+                    Failure::new(
+                        Exit::Failed,
+                        format!(
+                            "Pod {} did not say {} within {} s",
+                            self.pod,
+                            names.join(" or "),
+                            limit.as_secs()
+                        ),
+                    )
+                })?;
+            match line {
+                Ok(Some(line)) => {
+                    if let Ok(event) = serde_json::from_str::<Value>(&line)
+                        && event.get("event").is_some()
+                    {
+                        self.events.push(event);
+                        self.lines.push(line);
+                    } else {
+                        self.last_words = line;
+                    }
+                }
+                Ok(None) => self.restarted_or_ended().await?,
+                Err(LogError::Gone { .. }) => {
+                    return Err(Failure::new(
+                        Exit::Unfinished,
+                        format!(
+                            "Pod {} is gone; its journal on the volume tells how far it came",
+                            self.pod
+                        ),
+                    ));
+                }
+                Err(error) => {
+                    return Err(Failure::from(error)
+                        .context(format!("following Pod {}", self.pod))
+                        .with_exit(Exit::Unfinished));
+                }
+            }
+        }
+    }
+
+    /// The container ended: the kubelet restarts it, or the pod is over.
+    async fn restarted_or_ended(&mut self) -> Result<()> {
+        let pod = self.k8s.api::<Pod>().get_opt(&self.pod).await?;
+        let phase = pod
+            .as_ref()
+            .and_then(|p| p.status.as_ref())
+            .and_then(|s| s.phase.clone())
+            .unwrap_or_default();
+        match phase.as_str() {
+            "Running" | "Pending" => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                self.follower = LogFollower::new(&self.k8s, &self.pod, CONTAINER);
+                Ok(())
+            }
+            _ => {
+                let last = if self.last_words.is_empty() {
+                    self.lines.last().cloned().unwrap_or_default()
+                } else {
+                    self.last_words.clone()
+                };
+                Err(Failure::new(
+                    Exit::Failed,
+                    format!(
+                        "Pod {} ended ({}): {last}",
+                        self.pod,
+                        if phase.is_empty() { "deleted" } else { &phase }
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+/// The `event` of an event.
+pub fn name_of(event: &Value) -> &str {
+    event["event"].as_str().unwrap_or_default()
+}
+
+/// Attaches to the upgrade pod of this run unless that was done already.
+///
+/// # Errors
+/// When the run has no upgrade pod.
+pub fn attach<'b>(acting: &'b mut Acting<'_>) -> Result<&'b mut Worker> {
+    if acting.worker.is_none() {
+        let name = acting.record.pod_name();
+        acting.worker = Some(Worker::attach(acting.k8s, &name));
+    }
+    acting
+        .worker
+        .as_mut()
+        .ok_or_else(|| Failure::new(Exit::Failed, "no upgrade pod"))
+}
+
+/// Times that a lost upgrade pod is made again; its journal tells the new one where to go on.
+const PODS: usize = 3;
+
+/// Waits for the worker's result and keeps it in the record.
+///
+/// # Errors
+/// When the worker failed and went back, needs the snapshot, or the outage budget is used up.
+pub async fn await_result(acting: &mut Acting<'_>) -> Result<String> {
+    let result = follow_to_result(acting).await.map_err(|failure| {
+        if failure.exit == Exit::Unfinished {
+            failure.hint(
+                "the pod goes on without this client; the same command typed again follows it",
+            )
+        } else {
+            failure
+        }
+    })?;
+    acting.record.result = Some(result.clone());
+    if result["outcome"] == "upgraded" {
+        let ms = result["pg_upgrade_ms"].as_u64().unwrap_or(0);
+        return Ok(format!(
+            "pg_upgrade {}",
+            crate::output::human_seconds(Duration::from_millis(ms))
+        ));
+    }
+    let reason = result["reason"].as_str().unwrap_or("unknown");
+    let mut failure = Failure::new(Exit::Failed, format!("pg_upgrade failed: {reason}"));
+    let detail = result["log_tail"].as_str().or(result["detail"].as_str());
+    if let Some(detail) = detail.filter(|d| !d.is_empty()) {
+        failure = failure.hint(format!("its log ended with:\n{detail}"));
+    }
+    Err(failure)
+}
+
+async fn follow_to_result(acting: &mut Acting<'_>) -> Result<Value> {
+    let mut pods = 1;
+    loop {
+        attach(acting)?;
+        let mut worker = acting
+            .worker
+            .take()
+            .ok_or_else(|| Failure::new(Exit::Failed, "no upgrade pod"))?;
+        let outcome = worker
+            .wait_for(&["result"], budget_left(acting), |event| {
+                if let ("phase", Some(name)) = (name_of(event), event["name"].as_str()) {
+                    acting.note(name);
+                }
+            })
+            .await;
+        let name = worker.pod().to_owned();
+        let gone = acting
+            .k8s
+            .api::<Pod>()
+            .get_opt(&name)
+            .await
+            .is_ok_and(|pod| pod.is_none());
+        if !gone {
+            acting.worker = Some(worker);
+        }
+        match outcome {
+            Err(_) if gone && pods < PODS => {
+                pods += 1;
+                acting
+                    .ui
+                    .warn(format!("Pod {name} was lost; making it again"));
+                super::pod::prepare(acting, &name).await?;
+                // The journal on the volume lets the new pod finish at once: then there is nothing to wait for.
+                let said = acting.worker.as_ref().and_then(|w| w.last(&["result"]));
+                if let Some(result) = said {
+                    return Ok(result.clone());
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+/// What is left of `--outage-budget`; a day without one.
+fn budget_left(acting: &Acting<'_>) -> Duration {
+    let day = Duration::from_secs(24 * 3600);
+    let Some(budget) = acting.record.asked.outage_budget_ms else {
+        return day;
+    };
+    let begun = acting
+        .record
+        .steps
+        .iter()
+        .filter(|e| e.step.begins_outage())
+        .filter_map(|e| e.started_at)
+        .min();
+    let spent = begun.map_or(0, |at| {
+        acting.k8s.now().as_millisecond() - at.as_millisecond()
+    });
+    let spent = u64::try_from(spent).unwrap_or(0);
+    // Time to start the server is part of the outage too.
+    Duration::from_millis(budget.saturating_sub(spent + 3000))
+}
