@@ -1,0 +1,9 @@
+//! What users and bad luck do, one file a theme.
+
+mod clients;
+mod faults;
+mod input;
+mod layouts;
+mod refusals;
+mod rights;
+mod upgrades;

@@ -1,0 +1,352 @@
+#!/bin/bash
+# Tests of src/scripts against real PostgreSQL servers, without a cluster. Needs root; everything happens in own
+# mount and PID namespaces. Usage: run.sh [NAME_PATTERN]...
+# Env: PGUP_TEST_ROOTFS_<major>=TAR (else the cached root file systems of tests/cluster/images), PGUP_TEST_KILLS (30),
+# PGUP_TEST_SEED, PGUP_TEST_FULL=1 (every point of death), PGUP_TEST_KEEP=1.
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+scripts=$(cd "$here/../../src/scripts" && pwd)
+cache=${PG_UPGRADE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-pg-upgrade}
+patterns=("$@")
+umask 022
+((EUID == 0)) || { echo 'needs root'; exit 2; }
+
+base=$(mktemp -d "${TMPDIR:-/var/tmp}/pgup-scripts.XXXXXX")
+chmod 0755 "$base"
+# shellcheck disable=SC2317  # called by the trap
+cleanup() {
+  local pid
+  for pid in $(cat "$base"/pods/*/pid 2> /dev/null); do kill -9 "$pid" 2> /dev/null; done
+  # Workers of a death-point test that failed half-way; the environment tells them from a reused pid.
+  for pid in $(cat "$base"/points-*/count.group 2> /dev/null); do
+    if tr '\0' '\n' 2> /dev/null < "/proc/$pid/environ" | grep -q "^POINT_COUNT=$base/"; then kill -9 -- "-$pid" 2> /dev/null; fi
+  done
+  wait 2> /dev/null
+  if mountpoint -q "$base/xfs"; then umount "$base/xfs" 2> /dev/null || umount -l "$base/xfs"; fi
+  if [[ ${PGUP_TEST_KEEP:-} ]]; then echo "kept: $base"; else rm -rf "$base"; fi
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+# The tree may change while the tests run.
+cp -r "$scripts" "$base/scripts"
+scripts=$base/scripts
+mkdir "$base/pods" "$base/templates" "$base/vol"
+
+# --- root file systems, pods ------------------------------------------------------------------------
+
+# root MAJOR: the extracted root file system, cached beside its tar.
+root() {
+  local variable=PGUP_TEST_ROOTFS_$1 tar out
+  tar=${!variable:-}
+  if [[ -z $tar ]]; then
+    tar=$(ls -t "$cache"/images/rootfs-"$1"-????????????????/rootfs.tar 2> /dev/null | head -n 1)
+    if [[ -z $tar ]]; then
+      "$here/../cluster/images/build.sh" "$1" > /dev/null || return 1
+      tar=$(ls -t "$cache"/images/rootfs-"$1"-????????????????/rootfs.tar | head -n 1)
+    fi
+  fi
+  out=$cache/scripts-roots/$1-$(stat -c '%s-%Y' "$tar")
+  if [[ ! -e $out ]]; then
+    mkdir -p "$out.part.$$"
+    tar -xf "$tar" -C "$out.part.$$" --exclude='./dev/*'
+    mkdir -p "$out.part.$$"/{vol,snap,pgo,work,plan,scripts,shim,run/postgresql,dev,proc,tmp}
+    mv -T "$out.part.$$" "$out"
+  fi
+  echo "$out"
+}
+
+need() {
+  local major
+  for major in "$@"; do [[ -n ${roots[$major]:-} ]] || roots["$major"]=$(root "$major"); done
+}
+
+# pod_dir NAME UID: the emptyDirs and the passwd file of a pod.
+pod_dir() {
+  local dir=$base/pods/$1
+  if [[ ! -d $dir ]]; then
+    mkdir -p "$dir"/{pgo,work,plan,run}
+    printf 'root:x:0:0:root:/root:/bin/sh\npostgres:x:%s:%s::/work/home:/bin/sh\n' "$2" "$2" > "$dir/passwd"
+    chown "$2:$2" "$dir"/{pgo,work,run}
+    echo 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' > "$dir/env"
+  fi
+  echo "$dir"
+}
+
+# pod_start NAME MAJOR COMMAND...: starts it in the background; uid of the test is $uid, volume $vol.
+pod_start() {
+  local name=$1 major=$2 dir
+  shift 2
+  dir=$(pod_dir "$name" "$uid")
+  unshare --mount --pid --fork --kill-child -- "$here/pod.sh" "${roots[$major]}" "$uid:$uid" "$dir" "$vol" "$scripts" "$@" \
+    >> "$dir/out" 2>> "$dir/err" < /dev/null &
+  echo $! > "$dir/unshare"
+  # The namespace's PID 1: killing it ends every process of the pod before wait returns.
+  local pid='' i
+  for ((i = 0; i < 200; i++)); do
+    pid=$(cat "/proc/$(<"$dir/unshare")/task/$(<"$dir/unshare")/children" 2> /dev/null)
+    [[ -n $pid || ! -d /proc/$(<"$dir/unshare") ]] && break
+    sleep 0.005
+  done
+  echo "${pid%% *}" > "$dir/pid"
+}
+
+# pod_wait NAME: its exit code.
+pod_wait() { wait "$(<"$base/pods/$1/unshare")" 2> /dev/null; }
+
+pod_kill() {
+  local dir=$base/pods/$1
+  kill "-${2:-KILL}" "$(<"$dir/pid")" 2> /dev/null || true
+  pod_wait "$1" || true
+}
+
+pod_running() { [[ -d /proc/$(<"$base/pods/$1/unshare") ]]; }
+
+pod_exec() {
+  local name=$1
+  shift
+  nsenter -t "$(<"$base/pods/$name/pid")" -m -p -r -w -S "$uid" -G "$uid" -- /usr/bin/env -i PATH=/usr/bin:/bin "$@"
+}
+
+bin() { echo "/usr/lib/postgresql/$1/bin"; }
+
+# --- servers ------------------------------------------------------------------------------------------
+
+# server_start POD MAJOR [ARGS...]: and waits until it answers.
+server_start() {
+  local name=$1 major=$2 i
+  shift 2
+  pod_start "$name" "$major" "$(bin "$major")/postgres" -D "${data:-/vol/pgdata}" -c listen_addresses= -c unix_socket_directories=/run/postgresql "$@"
+  for ((i = 0; i < 300; i++)); do
+    pod_exec "$name" "$(bin "$major")/pg_isready" -q -h /run/postgresql 2> /dev/null && return 0
+    pod_running "$name" || return 1
+    sleep 0.02
+  done
+  return 1
+}
+
+# server_stop POD: a fast stop as by the image's STOPSIGNAL.
+server_stop() { pod_kill "$1" INT; }
+
+# query POD MAJOR DATABASE SQL
+query() { pod_exec "$1" "$(bin "$2")/psql" -XAtq -v ON_ERROR_STOP=1 -U "${super:-postgres}" -h /run/postgresql -d "$3" -f - <<< "$4"; }
+
+# Templates by name: major and initdb's arguments.
+declare -A templates=(
+  [v13]='13 --locale=en_US.utf8'
+  [v15]='15 --locale=en_US.utf8 --data-checksums --wal-segsize=64'
+  [v15icu]='15 --locale=C --locale-provider=icu --icu-locale=en-US'
+  [v17]='17 --locale=C.utf8 --allow-group-access'
+  [v17plain]='17 --locale=en_US.utf8'
+)
+
+# template NAME: a stopped, filled data directory; made once.
+template() {
+  local name=$1 major=${templates[$1]%% *} out=$base/templates/$1
+  need "$major"
+  # shellcheck disable=SC2086  # words
+  set -- ${templates[$1]#* }
+  if [[ ! -d $out ]]; then
+    local vol=$base/templates/vol-$name uid=999 data=/vol/pgdata
+    mkdir -p "$vol"
+    chown 999:999 "$vol"
+    pod_start "tpl-$name" "$major" "$(bin "$major")/initdb" -D /vol/pgdata -U "${super:-postgres}" -A trust -N "$@"
+    pod_wait "tpl-$name" || { cat "$base/pods/tpl-$name"/{out,err} >&2; return 1; }
+    server_start "tpl-$name" "$major" -c fsync=off || { cat "$base/pods/tpl-$name/err" >&2; return 1; }
+    query "tpl-$name" "$major" postgres "
+      create database app; alter system set work_mem = '5MB'; create role app login" > /dev/null
+    query "tpl-$name" "$major" app "
+      create table items(id serial primary key, name text not null, note text);
+      insert into items(name, note) select 'item ' || i, repeat(md5(i::text), 8) from generate_series(1, 3000) i;
+      create index on items(name); create materialized view item_count as select count(*) n from items;
+      create sequence ticket start 41; select nextval('ticket'), nextval('ticket');
+      create table big(id int, v text); insert into big select i, repeat(md5(i::text), 200) from generate_series(1, 300) i;
+      select lo_from_bytea(4711, decode(repeat('deadbeef', 5000), 'hex'));
+      create unlogged table scratch as select 1 as one;
+      $(${template_sql:-true})" > /dev/null || return 1
+    server_stop "tpl-$name"
+    # Of a server that has run before: sequences skip at the first start.
+    server_start "tpl-$name" "$major" -c fsync=off
+    facts "tpl-$name" "$major" > "$out.facts"
+    server_stop "tpl-$name"
+    mv "$vol/pgdata" "$out"
+  fi
+}
+
+# What must be the same before and after, as one line.
+facts_sql="select (select count(*) || '/' || sum(id) || '/' || md5(string_agg(name || note, '' order by id)) from items),
+  (select n from item_count), (select last_value from ticket), (select last_value from items_id_seq),
+  (select md5(string_agg(v, '' order by id)) from big), (select md5(lo_get(4711))), (select one from scratch),
+  (select string_agg(rolname, ',' order by rolname) from pg_roles where rolname !~ '^pg_'),
+  (select string_agg(datname, ',' order by datname) from pg_database)"
+facts() { query "$1" "$2" app "$facts_sql"; }
+
+# lasting FACTS: what a crash keeps; unlogged tables are emptied by PostgreSQL's recovery, sequences skip ahead.
+lasting() { cut -d'|' -f 1,2,5,6,8,9 <<< "$1"; }
+
+template_facts() { cat "$base/templates/$1.facts"; }
+
+# --- the worker ---------------------------------------------------------------------------------------
+
+# volume NAME [ext4|xfs]: a fresh volume, sets vol.
+volume() {
+  case ${2:-ext4} in
+    ext4) vol=$base/vol/$1 ;;
+    xfs)
+      if ! mountpoint -q "$base/xfs"; then
+        truncate -s 2G "$base/xfs.img"
+        mkfs.xfs -q -m reflink=1 "$base/xfs.img"
+        mkdir -p "$base/xfs"
+        # Loop mounts of the mount command detach themselves at umount.
+        mount -o loop "$base/xfs.img" "$base/xfs" || return 1
+      fi
+      vol=$base/xfs/$1
+      ;;
+  esac
+  mkdir -p "$vol"
+  chown "$uid:$uid" "$vol"
+  chmod 0700 "$vol"
+}
+
+# instance TEMPLATE [ext4|xfs]: a volume with a copy of a template's data directory; sets vol, host (its path here).
+instance() {
+  template "$1" || return 1
+  volume "$test_name" "${2:-ext4}"
+  host=$vol${data#/vol}
+  mkdir -p "$host"
+  cp -a --reflink=auto "$base/templates/$1/." "$host/"
+  chown -R "$uid:$uid" "$host"
+  chmod 0700 "$host"
+}
+
+# worker_env FROM TO TRANSFER [NAME=VALUE...]: the env of the upgrade pod.
+worker_env() {
+  local dir
+  dir=$(pod_dir "$test_name-up" "$uid")
+  from=$1 to=$2
+  need "$1" "$2"
+  printf '%s\n' "PATH=${shell_path}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "PGUP_RUN=r1" "PGUP_DATA=$data" \
+    "PGUP_WORK=$work" "PGUP_FROM=$1" "PGUP_TO=$2" "PGUP_TRANSFER=$3" PGUP_JOBS=2 PGUP_SUPERUSER="${super:-postgres}" \
+    PGUP_ENCODING=UTF8 PGUP_LC_COLLATE=en_US.utf8 PGUP_LC_CTYPE=en_US.utf8 PGUP_LOCALE_PROVIDER=libc PGHOST=10.0.0.1 "${@:4}" > "$dir/env"
+  workdir=$vol${work#/vol}
+}
+
+# bundle: the init container; the copy of one version is made once and shared by hard links.
+bundle() {
+  local dir=$base/pods/$test_name-up
+  if [[ ! -d $base/bundle-$from ]]; then
+    pod_start "$test_name-up" "$from" sh /scripts/bundle.sh
+    pod_wait "$test_name-up" || { cat "$dir"/{out,err}; return 1; }
+    cp -al "$dir/pgo" "$base/bundle-$from"
+  else
+    rm -rf "$dir/pgo"
+    cp -al "$base/bundle-$from" "$dir/pgo"
+  fi
+}
+
+worker() { pod_start "$test_name-up" "$to" "${shell_command[@]}" /scripts/worker.sh; }
+
+# event NAME [SECONDS]: waits for a line of the worker, prints the newest one.
+event() {
+  local out=$base/pods/$test_name-up/out i
+  for ((i = 0; i < ${2:-30} * 50; i++)); do
+    if grep -q "\"event\":\"$1\"" "$out" 2> /dev/null; then
+      grep "\"event\":\"$1\"" "$out" | tail -n 1
+      return 0
+    fi
+    pod_running "$test_name-up" || { sleep 0.05; grep "\"event\":\"$1\"" "$out" | tail -n 1 | grep . && return 0; echo "worker ended before $1"; return 1; }
+    sleep 0.02
+  done
+  echo "no event $1"
+  return 1
+}
+
+ctl() { pod_exec "$test_name-up" sh /scripts/ctl.sh "$@"; }
+
+# shim TOOL BODY: stands in for a tool of the worker's image; the body calls `real`.
+shim() {
+  local dir=$base/pods/$test_name-up/shim path
+  mkdir -p "$dir"
+  path=$(chroot "${roots[$to]}" sh -c "command -v $1")
+  printf '#!/bin/sh\nreal() { %s "$@"; }\n%s\n' "$path" "$2" > "$dir/$1"
+  chmod 0755 "$dir/$1"
+}
+
+# with_busybox: the worker gets busybox's shell and tools, as on Alpine.
+with_busybox() {
+  local dir applet
+  dir=$(pod_dir "$test_name-up" "$uid")
+  mkdir -p "$dir/shim"
+  cp "$(command -v busybox)" "$dir/shim/"
+  for applet in $(busybox --list); do ln -s busybox "$dir/shim/$applet" 2> /dev/null || true; done
+  shell_path=/shim: shell_command=(/shim/busybox sh)
+}
+
+# fresh: forgets the worker's lines so far.
+fresh() { : > "$base/pods/$test_name-up/out"; }
+
+# member LINE NAME: a member of a JSON line.
+member() { jq -r ".$2" <<< "$1"; }
+
+# prepared TEMPLATE FROM TO TRANSFER FS [ENV...]: everything up to a prepared worker.
+prepared() {
+  instance "$1" "$5" && worker_env "$2" "$3" "$4" "${@:6}" && bundle && worker && event prepared > /dev/null
+}
+
+# same_facts POD MAJOR FACTS [SERVER_ARGS...]: starts the new server on the data directory and compares.
+same_facts() {
+  server_start "$1" "$2" "${@:4}" || { cat "$base/pods/$1/err"; return 1; }
+  local got
+  got=$(facts "$1" "$2") || return 1
+  if [[ ${crashed:-} ]]; then
+    is "$(lasting "$got")" "$(lasting "$3")" facts
+    return
+  fi
+  [[ $got == "$3" ]] || { echo "facts differ: $got / $3"; return 1; }
+}
+
+is() { [[ $1 == "$2" ]] || { echo "${3:-}: expected '$2', got '$1'"; return 1; }; }
+
+# --- running ------------------------------------------------------------------------------------------
+
+passed=0 failed=0
+selected() {
+  local pattern
+  ((${#patterns[@]})) || return 0
+  for pattern in "${patterns[@]}"; do [[ $1 == *$pattern* ]] && return 0; done
+  return 1
+}
+
+t() {
+  local name=$1 started=$SECONDS output rc
+  selected "$name" || return 0
+  test_name=${name//[^a-z0-9]/-}
+  uid=999 data=/vol/pgdata work=/vol/.pg-upgrade super=postgres server_args=() crashed=''
+  mkdir -p "$base/logs"
+  set -o errtrace
+  output=$( (
+    set -e
+    "${@:2}"
+  ) 2>&1)
+  rc=$?
+  local pid
+  for pid in $(cat "$base/pods/$test_name"*/pid 2> /dev/null); do kill -9 "$pid" 2> /dev/null; done
+  if ((rc == 0)); then
+    passed=$((passed + 1))
+    echo "ok      $name ($((SECONDS - started)) s)${output:+  $(tail -n 1 <<< "$output")}"
+    rm -rf "$base/vol/$test_name" "$base/xfs/$test_name"* "$base/pods/$test_name"*
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $name ($((SECONDS - started)) s)"
+    sed 's/^/        /' <<< "$output" | tail -n 30
+    tail -n 25 "$base/pods/$test_name-up/out" "$base/pods/$test_name-up/err" 2> /dev/null | cut -c1-600 | sed 's/^/        | /'
+  fi
+}
+
+declare -A roots
+shell_path='' shell_command=(sh)
+for test_file in "$here"/t-*.sh; do
+  # shellcheck source=/dev/null
+  . "$test_file"
+done
+echo "$passed passed, $failed failed"
+((failed == 0))

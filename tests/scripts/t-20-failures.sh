@@ -1,0 +1,215 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # set by run.sh
+# What goes wrong around the upgrade: the old version must come back whole, or the upgrade be refused.
+
+# live TRANSFER [SQL]: 13 with its server running and a prepared worker for 17; SQL is run in the database app first.
+live() {
+  instance v13 ext4
+  worker_env 13 17 "$1"
+  server_start "$test_name-old" 13
+  if [[ ${2:-} ]]; then query "$test_name-old" 13 app "$2"; fi
+  before=$(facts "$test_name-old" 13)
+  bundle
+  worker
+  event prepared > /dev/null
+}
+
+# is_back: the result says so, the old server starts on all data, and the configuration is the user's again.
+is_back() {
+  is "$(member "$1" outcome)" failed outcome
+  is "$(member "$1" back)" true back
+  if head -n 1 "$host/postgresql.conf" | grep -q 'written by kubectl'; then echo 'our configuration is left'; return 1; fi
+  grep -q work_mem "$host/postgresql.auto.conf"
+  same_facts "$test_name-again" 13 "$before"
+}
+
+fails_in_restore() {
+  if [[ ${2:-} ]]; then data=/vol work=/vol/.pg-upgrade; fi
+  live "$1" 'create view broken as select buffers_backend from pg_stat_bgwriter'
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  result=$(event result 60)
+  is_back "$result"
+  is "$(member "$result" reason)" pg_upgrade reason
+  member "$result" log_tail | grep -q buffers_backend
+  [[ -d $workdir/r1/failed-17/pg_upgrade_output.d ]]
+}
+
+fails_in_check() {
+  live link 'create extension adminpack'
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  result=$(event result 60)
+  is_back "$result"
+  member "$result" log_tail | grep -q adminpack
+}
+
+# A scale-up in the middle: the old server refuses the guard directory and harms nothing.
+intruder_during_guard() {
+  live link
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  event pg_upgrade > /dev/null
+  local tries=0 i version
+  for ((i = 0; i < 60; i++)); do
+    # The docker-library entrypoint would not initialise: the version file is there.
+    version=$(cat "$host/PG_VERSION")
+    if [[ $version != 13 ]]; then
+      # The new directory enters, so there is no guard any more.
+      grep -q ' place ' "$host/../.pg-upgrade/r1/journal"
+      break
+    fi
+    # Configuration elsewhere, so that it comes as far as it can.
+    pod_start "$test_name-intruder" 13 "$(bin 13)/postgres" -D "$data" -c config_file=/plan/x.conf
+    : > "$base/pods/$test_name-intruder/plan/x.conf"
+    if pod_wait "$test_name-intruder"; then echo 'the intruder started'; return 1; fi
+    tries=$((tries + 1))
+  done
+  grep -q 'could not find the database system\|could not access the server configuration' "$base/pods/$test_name-intruder/err"
+  is "$(member "$(event result 60)" outcome)" upgraded outcome
+  same_facts "$test_name-new" 17 "$before"
+  echo "refused $tries times"
+}
+
+# An intruder's mount opens the directories (fsGroup): once more after a chmod. The shim is what the mount does.
+intruder_opens_directories() {
+  instance v13 ext4
+  shell_path=/shim: worker_env 13 17 link
+  bundle
+  shim find 'if [ ! -e /work/opened ] && [ "$1" = base ]; then
+  chmod 2770 /vol/.pg-upgrade/r1/old-13 /vol/.pg-upgrade/r1/new-17 && : > /work/opened
+fi
+real "$@"'
+  worker
+  event prepared > /dev/null
+  ctl arm 60 > /dev/null
+  result=$(event result 60)
+  is "$(member "$result" outcome)" upgraded outcome
+  is "$(member "$result" attempts)" 2 attempts
+  server_start "$test_name-new" 17
+  facts "$test_name-new" 17 > /dev/null
+}
+
+# A server that starts between the last look and the guard's first rename has written its pid file.
+server_between() {
+  instance v13 ext4
+  shell_path=/shim: worker_env 13 17 link
+  bundle
+  shim mv 'real "$@" || exit
+case "$*" in
+  */pgdata/global*/old-13/) echo 77 > /vol/pgdata/postmaster.pid; echo moved > /work/moved ;;
+esac'
+  worker
+  event prepared > /dev/null
+  ctl arm 60 > /dev/null
+  result=$(event result)
+  is "$(member "$result" back)" true back
+  is "$(member "$result" reason)" server_started reason
+  [[ -e $base/pods/$test_name-up/work/moved ]]
+  rm "$host/postmaster.pid"
+  [[ -e $host/base && -e $host/global && -e $host/postgresql.conf ]]
+  server_start "$test_name-again" 13
+  facts "$test_name-again" 13 > /dev/null
+}
+
+timeout_disarms() {
+  live link
+  ctl arm 1 > /dev/null
+  line=$(event disarmed 5)
+  is "$(member "$line" reason)" timeout
+  is "$(member "$line" postmaster_pid)" true
+  server_stop "$test_name-old"
+  sleep 0.3
+  # A stop after the time is nobody's order.
+  [[ -e $host/global ]]
+  is "$(ctl ping | jq -r .step)" disarmed
+  ctl arm 60 > /dev/null
+  is "$(member "$(event result 60)" outcome)" upgraded outcome
+}
+
+disarm_holds() {
+  live link
+  ctl arm 60 > /dev/null
+  ctl disarm > /dev/null
+  server_stop "$test_name-old"
+  sleep 0.3
+  [[ -e $host/global ]]
+  # What a killed worker was told before does not count after it has been taken back.
+  pod_kill "$test_name-up"
+  fresh
+  worker
+  event prepared > /dev/null
+  sleep 0.2
+  [[ -e $host/global ]]
+  ctl finish > /dev/null
+  pod_wait "$test_name-up"
+}
+
+unclean_needs_leave() {
+  live link
+  query "$test_name-old" 13 app "insert into items(name, note) values ('late', 'not checkpointed')"
+  crashed=1
+  before=$(facts "$test_name-old" 13)
+  pod_kill "$test_name-old"
+  [[ -e $host/postmaster.pid ]]
+  ctl arm 2 > /dev/null
+  line=$(event disarmed 6)
+  is "$(member "$line" state)" 6 state
+  is "$(member "$line" postmaster_pid)" true pid
+  [[ -e $host/global ]]
+  ctl arm 60 recover > /dev/null
+  is "$(member "$(event result 60)" outcome)" upgraded outcome
+  grep -q '"event":"recovering"' "$base/pods/$test_name-up/out"
+  same_facts "$test_name-new" 17 "$before"
+}
+
+unclean_is_said() {
+  live link
+  pod_kill "$test_name-old"
+  rm "$host/postmaster.pid"
+  ctl arm 60 > /dev/null
+  is "$(member "$(event unclean 6)" state)" 6 state
+  ctl disarm > /dev/null
+  [[ -e $host/global ]]
+}
+
+# Without a pid file nothing but time tells a starting server from a dead one.
+living_server_is_not_dead() {
+  live link
+  mv "$host/postmaster.pid" "$host/../kept"
+  ctl arm 60 recover > /dev/null
+  local i
+  for ((i = 0; i < 10; i++)); do
+    query "$test_name-old" 13 app "insert into items(name, note) values ('x', 'y')"
+    sleep 0.3
+  done
+  [[ -e $host/global ]]
+  mv "$host/../kept" "$host/postmaster.pid"
+  ctl disarm > /dev/null
+}
+
+aborted() {
+  live "$1"
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  event pg_upgrade > /dev/null
+  sleep "$2"
+  ctl go-back > /dev/null
+  result=$(event result 60)
+  is "$(member "$result" reason)" aborted reason
+  is_back "$result"
+}
+
+t 'restore fails, link goes back' fails_in_restore link
+t 'restore fails, data directory is the mount' fails_in_restore copy nested
+t 'check fails, goes back' fails_in_check
+t 'scale-up during the guard is refused' intruder_during_guard
+t 'directories opened by another mount' intruder_opens_directories
+t 'server started before the guard was complete' server_between
+t 'arming ends by itself' timeout_disarms
+t 'disarm holds over a restart' disarm_holds
+t 'unclean stop needs leave to recover' unclean_needs_leave
+t 'unclean stop without pid file is said' unclean_is_said
+t 'a server that writes is not dead' living_server_is_not_dead
+t 'go-back during pg_upgrade early' aborted link 0.3
+t 'go-back during pg_upgrade late' aborted copy 1.2
