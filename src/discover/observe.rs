@@ -39,6 +39,8 @@ pub async fn before(
 
 /// Observes the new server and compares: the verdict, and the first differences.
 ///
+/// `sha256` is what [`before`] said of its file, so that no other file is compared with.
+///
 /// # Errors
 /// When the container or the server cannot be reached.
 pub async fn after(
@@ -48,6 +50,7 @@ pub async fn after(
     run_directory: &str,
     level: &str,
     writers: bool,
+    sha256: &str,
 ) -> Result<(Value, Vec<Value>)> {
     let writers = if writers {
         "writers=unknown"
@@ -59,7 +62,7 @@ pub async fn after(
         pod,
         container,
         OBSERVE,
-        &["after", run_directory, level, writers],
+        &["after", run_directory, level, writers, sha256],
         LIMIT,
     )
     .await?;

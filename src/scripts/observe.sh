@@ -1,9 +1,10 @@
 # Writes down what a server holds before the stop, and compares it with what the new server holds.
-# observe.sh before|after RUNDIR LEVEL [writers=no] ; LEVEL is quick, counts or auto. Runs behind sql.sh in the server's container.
+# observe.sh before|after RUNDIR LEVEL [writers=no [SHA256]] ; LEVEL is quick, counts or auto; SHA256 is that of the observation.
+# Runs behind sql.sh in the server's container.
 # Every name in the files is ASCII: bytes above 127 as \ooo and the backslash as \\, so no encoding can be broken.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
-pgup_what=${1-} pgup_run=${2-} pgup_level=${3:-auto} pgup_writers=${4:-writers=unknown}
+pgup_what=${1-} pgup_run=${2-} pgup_level=${3:-auto} pgup_writers=${4:-writers=unknown} pgup_expected=${5-}
 # Centiseconds since boot, without starting a process.
 clock() { IFS=' .' read -r pgup_s pgup_c _ </proc/uptime && pgup_clock=$pgup_s$pgup_c; }
 clock
@@ -235,14 +236,14 @@ processes() {
   [ "$pgup_jobs" -le 4 ] || pgup_jobs=4
 }
 
-# observe FILE LEVEL: a line for every object into FILE.part; sets pgup_taken to the level.
+# observe FILE LEVEL: a line for every object into FILE; sets pgup_taken to the level.
 observe() {
-  { server_sql; in_databases database_sql; } | run_psql >"$1.part" || failed observation "the server could not be read; psql's message is above"
+  { server_sql; in_databases database_sql; } | run_psql >"$1" || failed observation "the server could not be read; psql's message is above"
   processes
   pgup_taken=$2
   if [ "$2" = auto ]; then
     # 300 MB a second and process, and it is done twice: before the stop and after the start.
-    pgup_sum=$(LC_ALL=C grep -E '^."k" : "(table|materialized view)"' "$1.part" | add_up b)
+    pgup_sum=$(LC_ALL=C grep -E '^."k" : "(table|materialized view)"' "$1" | add_up b)
     pgup_taken=quick
     [ $((pgup_sum * 2 / 300000 / pgup_jobs)) -gt 5000 ] || pgup_taken=counts
   fi
@@ -255,19 +256,19 @@ observe() {
     done
     pgup_bad=
     for pgup_pid in $pgup_pids; do wait "$pgup_pid" || pgup_bad=yes; done
-    cat "$1".rows* >>"$1.part"
+    cat "$1".rows* >>"$1"
     rm -f "$1".rows*
     [ -z "$pgup_bad" ] || failed count "rows could not be counted; psql's message is above"
   fi
-  printf '{"k" : "observed", "x" : {"level" : "%s"}}\n' "$pgup_taken" >>"$1.part"
+  printf '{"k" : "observed", "x" : {"level" : "%s"}}\n' "$pgup_taken" >>"$1"
 }
 
 # keep NAME: only a whole file ever has the name that is read later; the new server's user must be able to read it too.
 keep() {
   if [ "$(id -u)" = 0 ]; then
-    chown "$(stat -c %u:%g "$pgup_run")" "$pgup_run/$1.part"
+    chown "$(stat -c %u:%g "$pgup_run")" "$pgup_part"
   fi
-  mv "$pgup_run/$1.part" "$pgup_run/$1" || failed write "$1 could not be written"
+  mv "$pgup_part" "$pgup_run/$1" || failed write "$1 could not be written"
 }
 
 summary() {
@@ -371,9 +372,11 @@ case $pgup_what in before | after) ;; *) failed usage "observe.sh before|after R
 case $pgup_level in quick | counts | auto) ;; *) failed usage "no such level: $pgup_level" ;; esac
 [ -d "$pgup_run" ] || failed no-directory "$pgup_run is not there"
 umask 077
+# The script of a client that was killed may still be at work: each has files of its own.
+pgup_part=$(mktemp "$pgup_run/observed-$pgup_what.XXXXXX") || failed write "no file could be made in $pgup_run"
 prepare
 if [ "$pgup_what" = before ]; then
-  observe "$pgup_run/observed-before" "$pgup_level"
+  observe "$pgup_part" "$pgup_level"
   keep observed-before
   summary "$pgup_run/observed-before"
   exit 0
@@ -383,10 +386,13 @@ fi
 pgup_last=$(sed -n '$s/.*"level" : "\([a-z]*\)".*/\1/p' "$pgup_run/observed-before")
 # The observation ends with its level; one that was cut off must not count as whole.
 case $pgup_last in quick | counts) ;; *) failed incomplete "observed-before has no end" ;; esac
+if [ -n "$pgup_expected" ] && pgup_digest=$(sha256sum "$pgup_run/observed-before" 2>/dev/null) && [ "${pgup_digest%% *}" != "$pgup_expected" ]; then
+  failed changed "observed-before is not what was written when the old server was observed"
+fi
 # Rows can only be compared when they were counted before.
 [ "$pgup_last" = counts ] || pgup_level=quick
 [ "$pgup_level" != auto ] || pgup_level=counts
-observe "$pgup_run/observed-after" "$pgup_level"
+observe "$pgup_part" "$pgup_level"
 keep observed-after
 pgup_writers=${pgup_writers#writers=}
 # Without the listing of the stopped directory the result says so, and the client decides.

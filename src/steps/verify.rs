@@ -40,6 +40,7 @@ pub(super) async fn verify(acting: &mut Acting<'_>, _level: &str) -> Result<Stri
         &upgrade.run_directory,
         &level,
         writers,
+        seen["sha256"].as_str().unwrap_or_default(),
     )
     .await
     .map_err(|e| e.context("comparing the new server with what was observed"))?;

@@ -97,7 +97,7 @@ busybox() {
   at=$(root "$1")/busybox
   mkdir -p "$at"
   cp "$(type -P busybox)" "$at/busybox"
-  for applet in sh cat cut chown date df grep head id mv nproc ps rm sed sha256sum sleep sort stat tail tr uniq wc; do ln -sf busybox "$at/$applet"; done
+  for applet in sh cat cut chown date df grep head id mktemp mv nproc ps rm sed sha256sum sleep sort stat tail tr uniq wc; do ln -sf busybox "$at/$applet"; done
 }
 
 # read_only MAJOR: nothing can be written in that root but the volume and the socket's directory.

@@ -39,6 +39,22 @@ finds() {
   ! no_difference
 }
 
+# overlapping MAJOR: the scripts of a killed client and of the one that goes on are at work together.
+overlapping() {
+  local pause first
+  for pause in 0.02 0.1 0.2 0.3 0.4; do
+    observed "$1" observe.sh before /vol/run auto > "$LAB/first" &
+    first=$!
+    sleep "$pause"
+    observed "$1" observe.sh before /vol/run auto > "$LAB/second"
+    wait "$first"
+    digest=$(sha256sum < "$LAB/vol/run/observed-before")
+    check "of two observations $pause s apart one is kept whole" grep -q "\"sha256\":\"${digest%% *}\"" "$LAB/first" "$LAB/second"
+    verified "$1" observe.sh after /vol/run auto writers=no "${digest%% *}" > /dev/null
+    check "and the server is equal to it" no_difference
+  done
+}
+
 # healthy OLD NEW: a whole upgrade without one difference; leaves the new server running.
 healthy() {
   local old=$1 new=$2
@@ -49,6 +65,7 @@ healthy() {
   check "$old is observed, and auto counts rows of so little" grep -q '"event":"observed","level":"counts"' "$LAB/before"
   USER_ID=0 verified "$old" observe.sh after /vol/run auto writers=no
   check "$old is equal to itself, seen by root" no_difference
+  overlapping "$old"
   check "nothing was run out of a name" test ! -e "$(root "$old")/tmp/owned"
   check "no secret is in the observation" sh -c '! grep -q canary "$1"' sh "$LAB/vol/run/observed-before"
   check "the observation is ASCII" sh -c '! LC_ALL=C grep -q "[^ -~]" "$1"' sh "$LAB/vol/run/observed-before"
@@ -179,6 +196,9 @@ start 17 /vol/empty
 head -c 20000 "$LAB/observed-before" > "$LAB/vol/run/observed-before"
 observed 17 observe.sh after /vol/run auto > "$LAB/last"
 check 'an observation that was cut off is refused' grep -q '"event":"failed","reason":"incomplete"' "$LAB/last"
+cp "$LAB/observed-before" "$LAB/vol/run/observed-before"
+observed 17 observe.sh after /vol/run auto writers=no 0000 > "$LAB/last"
+check 'an observation that is not the one of the record is refused' grep -q '"event":"failed","reason":"changed"' "$LAB/last"
 rm "$LAB/vol/run/observed-before"
 observed 17 observe.sh after /vol/run auto > "$LAB/last"
 check 'a missing observation is refused' grep -q '"event":"failed","reason":"nothing-observed"' "$LAB/last"
