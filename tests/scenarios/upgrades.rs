@@ -191,7 +191,7 @@ fn the_chain_can_be_typed_command_by_command() {
     space
         .plugin("cleanup statefulset/pg --min-age 0s -y")
         .exits(0);
-    let left = pg.sql("postgres", "SELECT pg_ls_dir(setting || '/../.pg-upgrade') FROM pg_settings WHERE name = 'data_directory'");
+    let left = pg.sql("postgres", "SELECT pg_ls_dir(setting || '/../.pg-upgrade', true, false) FROM pg_settings WHERE name = 'data_directory'");
     assert_eq!(left, "", "files are left in .pg-upgrade");
     assert_eq!(space.leftovers(), [""; 0]);
     space.assert_password_is_nowhere();
