@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
+use serde_json::Value;
 
 use super::namespace::{Namespace, Workload, selects};
 use super::storage;
 use crate::error::{Exit, Failure, Result};
 use crate::facts::instance::{Family, InstanceFacts, ObjectId, Owner, OwnerKind, PodFacts};
-use crate::k8s::{K8s, labels};
+use crate::k8s::K8s;
+use crate::k8s::write::patch_uid;
 use crate::postgres::image;
 
 /// TARGET as it was typed: an optional kind and a name.
@@ -560,21 +562,13 @@ pub async fn template(k8s: &K8s, id: &ObjectId) -> Result<PodSpec> {
 ///
 /// # Errors
 /// When the API server refuses.
-pub async fn patch_template(k8s: &K8s, id: &ObjectId, patch: &serde_json::Value) -> Result<()> {
-    let params = PatchParams {
-        field_manager: Some(labels::MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let patch = Patch::Strategic(patch);
+pub async fn patch_template(k8s: &K8s, id: &ObjectId, patch: Value) -> Result<()> {
+    let (name, uid, patch) = (&id.name, &id.uid, Patch::Strategic(patch));
     let outcome = match id.kind.as_str() {
-        "StatefulSet" => k8s
-            .api::<StatefulSet>()
-            .patch(&id.name, &params, &patch)
+        "StatefulSet" => patch_uid(&k8s.api::<StatefulSet>(), name, uid, patch)
             .await
             .map(drop),
-        _ => k8s
-            .api::<Deployment>()
-            .patch(&id.name, &params, &patch)
+        _ => patch_uid(&k8s.api::<Deployment>(), name, uid, patch)
             .await
             .map(drop),
     };

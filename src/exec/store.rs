@@ -4,11 +4,12 @@ use std::sync::Mutex;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::error::{Exit, Failure, Result};
 use crate::facts::instance::ObjectId;
+use crate::k8s::write::create_or_adopt;
 use crate::k8s::{K8s, labels, names};
 use crate::record::{FORMAT, Record};
 
@@ -38,13 +39,9 @@ impl Store {
             }},
             "data": {KEY: serde_json::to_string(record)?},
         }))?;
-        let created = api
-            .create(&PostParams::default(), &object)
-            .await
-            .map_err(|e| {
-                Failure::from(e)
-                    .context(format!("creating ConfigMap {name}, the record of this run"))
-            })?;
+        let created = create_or_adopt(&api, &object).await.map_err(|e| {
+            Failure::from(e).context(format!("creating ConfigMap {name}, the record of this run"))
+        })?;
         Ok(Self {
             api,
             name,

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, Resource};
 
 use super::config::{self, Target};
@@ -150,14 +149,6 @@ impl K8s {
         } else {
             Api::namespaced_with(self.client(), namespace, &resource)
         }
-    }
-
-    /// Name by which the API server knows the user; `None` before Kubernetes 1.28. One request.
-    pub async fn whoami(&self) -> Option<String> {
-        let api: Api<SelfSubjectReview> = self.api_all();
-        let review = SelfSubjectReview::default();
-        let review = api.create(&PostParams::default(), &review).await.ok()?;
-        review.status?.user_info?.username
     }
 
     /// Version of the API server, such as `v1.34.1`. One request; needs no permission.

@@ -8,7 +8,7 @@ pub mod client;
 mod config;
 mod credential;
 mod error;
-pub mod events;
+mod events;
 pub mod exec;
 pub mod labels;
 pub mod logs;

@@ -24,12 +24,6 @@ pub enum WriteError {
         /// Type and name, as in `pods "db-0"`.
         object: String,
     },
-    /// The object was changed since it was read.
-    #[error("{object} was changed by someone else in the meantime")]
-    Changed {
-        /// Type and name.
-        object: String,
-    },
     /// Another object has that name now.
     #[error("{object} was replaced by another object of the same name")]
     Replaced {
@@ -54,21 +48,6 @@ pub enum Deleted {
     Requested,
     /// The object was gone already, or its name belongs to another one now.
     AlreadyGone,
-}
-
-/// Creates or updates an object of ours by server-side apply; conflicts are ours to win.
-///
-/// The object names itself; its type must be in it (`apiVersion`, `kind`).
-pub async fn apply<K>(api: &Api<K>, object: &K) -> Result<K, WriteError>
-where
-    K: Resource + Clone + DeserializeOwned + Serialize + Debug,
-{
-    let params = PatchParams::apply(labels::MANAGER).force();
-    let name = object.name_any();
-    Ok(api
-        .patch(&name, &params, &Patch::Apply(object))
-        .await
-        .map_err(ApiError::from)?)
 }
 
 /// Creates an object, or takes over the existing one when it carries the same run label.
@@ -110,52 +89,38 @@ where
     }
 }
 
-/// Asks the API server what it would make of an object, admission included, without making it.
-pub async fn dry_run_create<K>(api: &Api<K>, object: &K) -> Result<K, ApiError>
-where
-    K: Resource + Clone + DeserializeOwned + Serialize + Debug,
-{
-    let params = PostParams {
-        dry_run: true,
-        field_manager: Some(labels::MANAGER.to_owned()),
-    };
-    Ok(api.create(&params, object).await?)
-}
-
-/// Merges a patch into a foreign object, only if it is still that object and, with a version, unchanged.
+/// Patches a foreign object, only if it is still the one with that UID.
 ///
-/// `patch` is a JSON merge patch (RFC 7386). A lost answer is resolved by reading.
-pub async fn merge_patch_at<K>(
+/// The patch must come to the same when it is sent twice: a lost answer is resolved by sending it again.
+pub async fn patch_uid<K>(
     api: &Api<K>,
     name: &str,
     uid: &str,
-    resource_version: Option<&str>,
-    patch: &Value,
+    patch: Patch<Value>,
 ) -> Result<K, WriteError>
 where
-    K: Resource + Clone + DeserializeOwned + Serialize + Debug,
+    K: Resource + Clone + DeserializeOwned + Debug,
 {
     let params = PatchParams {
         field_manager: Some(labels::MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let mut pinned = patch.clone();
-    pinned["metadata"]["uid"] = uid.into();
-    if let Some(version) = resource_version {
-        pinned["metadata"]["resourceVersion"] = version.into();
+    let mut patch = patch;
+    if let Patch::Merge(value) | Patch::Strategic(value) = &mut patch {
+        value["metadata"]["uid"] = uid.into();
     }
+    let object = || describe(api, name);
     let mut left = ATTEMPTS;
     loop {
         left -= 1;
-        let error = match api.patch(name, &params, &Patch::Merge(&pinned)).await {
+        let error = match api.patch(name, &params, &patch).await {
             Ok(object) => return Ok(object),
             Err(error) => ApiError::from(error),
         };
-        let object = || describe(api, name);
         if error.is_not_found() {
             return Err(WriteError::Gone { object: object() });
         }
-        // A foreign UID in a merge patch is answered as an invalid change of that field.
+        // A foreign UID in a patch is answered as an invalid change of that field.
         let refused = error.is_conflict() || error.reason() == "Invalid";
         if !refused && !error.may_have_happened() {
             return Err(error.into());
@@ -163,21 +128,29 @@ where
         let Some(live) = api.get_opt(name).await.map_err(ApiError::from)? else {
             return Err(WriteError::Gone { object: object() });
         };
-        if live.uid().as_deref() != Some(uid) {
+        if live.meta().uid.as_deref() != Some(uid) {
             return Err(WriteError::Replaced { object: object() });
-        }
-        let value = serde_json::to_value(&live).unwrap_or_default();
-        if error.may_have_happened() && contains(&value, patch) {
-            return Ok(live);
-        }
-        let unchanged = resource_version
-            .is_none_or(|version| live.resource_version().as_deref() == Some(version));
-        if !unchanged {
-            return Err(WriteError::Changed { object: object() });
         }
         if left == 0 || error.reason() == "Invalid" {
             return Err(error.into());
         }
+    }
+}
+
+/// Deletes an object of ours by its name; one that somebody else made is an error.
+pub async fn delete_own<K>(api: &Api<K>, name: &str) -> Result<Deleted, WriteError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let Some(found) = api.get_opt(name).await.map_err(ApiError::from)? else {
+        return Ok(Deleted::AlreadyGone);
+    };
+    let manager = found.labels().get(labels::MANAGED_BY);
+    match (&found.meta().uid, manager.map(String::as_str)) {
+        (Some(uid), Some(labels::MANAGER)) => delete_uid(api, name, uid).await,
+        _ => Err(WriteError::Taken {
+            object: describe(api, name),
+        }),
     }
 }
 
@@ -186,21 +159,8 @@ pub async fn delete_uid<K>(api: &Api<K>, name: &str, uid: &str) -> Result<Delete
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    delete_with(api, name, uid, PropagationPolicy::Background).await
-}
-
-/// The same with a choice of what becomes of dependents; `Orphan` keeps a StatefulSet's pods.
-pub async fn delete_with<K>(
-    api: &Api<K>,
-    name: &str,
-    uid: &str,
-    dependents: PropagationPolicy,
-) -> Result<Deleted, WriteError>
-where
-    K: Resource + Clone + DeserializeOwned + Debug,
-{
     let params = DeleteParams {
-        propagation_policy: Some(dependents),
+        propagation_policy: Some(PropagationPolicy::Background),
         preconditions: Some(Preconditions {
             uid: Some(uid.to_owned()),
             resource_version: None,
@@ -219,7 +179,7 @@ where
         }
         if error.is_conflict() {
             let live = api.get_opt(name).await.map_err(ApiError::from)?;
-            if live.is_none_or(|live| live.uid().as_deref() != Some(uid)) {
+            if live.is_none_or(|live| live.meta().uid.as_deref() != Some(uid)) {
                 return Ok(Deleted::AlreadyGone);
             }
         } else if !error.may_have_happened() {
@@ -236,17 +196,6 @@ where
 fn describe<K: Resource>(api: &Api<K>, name: &str) -> String {
     let plural = api.resource_url().rsplit('/').next().unwrap_or_default();
     format!("{plural} \"{name}\"")
-}
-
-/// Tells whether a merge patch would change nothing in an object.
-fn contains(object: &Value, patch: &Value) -> bool {
-    match patch {
-        Value::Object(fields) => fields.iter().all(|(key, wanted)| match object.get(key) {
-            None => wanted.is_null(),
-            Some(found) => contains(found, wanted),
-        }),
-        other => object == other,
-    }
 }
 
 #[cfg(test)]
@@ -310,65 +259,34 @@ mod tests {
         assert_eq!(fake.writes().len(), 2, "{:?}", fake.writes());
     }
 
-    #[tokio::test]
-    async fn apply_makes_and_updates() {
-        let (fake, api) = maps().await;
-        apply(&api, &map("r1")).await.unwrap();
-        let mut changed = map("r1");
-        changed.data = Some([("a".to_owned(), "2".to_owned())].into());
-        fake.fault("PATCH", 1, Fault::LoseAnswer);
-        apply(&api, &changed).await.unwrap();
-        assert_eq!(fake.object(MAP).unwrap()["data"]["a"], "2");
-        let request = fake.requests().remove(0);
-        assert!(
-            request.contains("fieldManager=kubectl-pg-upgrade"),
-            "{request}"
-        );
-        assert!(request.contains("force=true"), "{request}");
+    fn none_left() -> Patch<Value> {
+        Patch::Merge(json!({"spec": {"replicas": 0}}))
     }
 
     #[tokio::test]
-    async fn a_dry_run_makes_nothing() {
-        let (fake, api) = maps().await;
-        dry_run_create(&api, &map("r1")).await.unwrap();
-        assert!(fake.object(MAP).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_patch_names_uid_and_version() {
+    async fn a_patch_names_the_uid() {
         let (fake, api) = sets().await;
-        let patch = json!({"spec": {"replicas": 0}});
-        merge_patch_at(&api, "db", "uid-db", Some("1"), &patch)
-            .await
-            .unwrap();
+        patch_uid(&api, "db", "uid-db", none_left()).await.unwrap();
         let write = fake.writes().remove(0);
         assert!(
-            write.ends_with(
-                r#"{"spec":{"replicas":0},"metadata":{"uid":"uid-db","resourceVersion":"1"}}"#
-            ),
+            write.ends_with(r#"{"spec":{"replicas":0},"metadata":{"uid":"uid-db"}}"#),
             "{write}"
         );
         assert_eq!(fake.object(SET).unwrap()["spec"]["replicas"], 0);
     }
 
     #[tokio::test]
-    async fn a_changed_or_replaced_object_is_left_alone() {
+    async fn a_replaced_object_is_left_alone() {
         let (fake, api) = sets().await;
-        let patch = json!({"spec": {"replicas": 0}});
-        let error = merge_patch_at(&api, "db", "uid-db", Some("0"), &patch)
+        let error = patch_uid(&api, "db", "another", none_left())
             .await
             .unwrap_err();
-        assert!(matches!(error, WriteError::Changed { .. }), "{error}");
         assert_eq!(
             error.to_string(),
-            "statefulsets \"db\" was changed by someone else in the meantime"
+            "statefulsets \"db\" was replaced by another object of the same name"
         );
-        let error = merge_patch_at(&api, "db", "another", None, &patch)
-            .await
-            .unwrap_err();
-        assert!(matches!(error, WriteError::Replaced { .. }), "{error}");
         fake.remove(SET);
-        let error = merge_patch_at(&api, "db", "uid-db", None, &patch)
+        let error = patch_uid(&api, "db", "uid-db", none_left())
             .await
             .unwrap_err();
         assert!(matches!(error, WriteError::Gone { .. }), "{error}");
@@ -379,34 +297,40 @@ mod tests {
         let (fake, api) = sets().await;
         let invalid = Fault::Status(422, Vec::new());
         fake.fault("PATCH", 9, invalid);
-        let patch = json!({"spec": {"replicas": -1}});
-        let error = merge_patch_at(&api, "db", "uid-db", None, &patch)
-            .await
-            .unwrap_err();
+        let patch = Patch::Merge(json!({"spec": {"replicas": -1}}));
+        let error = patch_uid(&api, "db", "uid-db", patch).await.unwrap_err();
         assert!(matches!(error, WriteError::Api(_)), "{error}");
         assert_eq!(fake.requests().len(), 2);
     }
 
     #[tokio::test]
-    async fn a_patch_whose_answer_is_lost_counts_when_it_took_effect() {
-        let (fake, api) = sets().await;
-        let patch = json!({"spec": {"replicas": 0}, "metadata": {"annotations": {"x": null}}});
-        fake.fault("PATCH", 1, Fault::LoseAnswer);
-        merge_patch_at(&api, "db", "uid-db", Some("1"), &patch)
-            .await
-            .unwrap();
-        assert_eq!(fake.writes().len(), 1);
+    async fn a_patch_is_sent_again_whose_answer_was_lost_or_that_did_not_arrive() {
+        for fault in [Fault::LoseAnswer, Fault::Reset] {
+            let (fake, api) = sets().await;
+            fake.fault("PATCH", 1, fault);
+            patch_uid(&api, "db", "uid-db", none_left()).await.unwrap();
+            assert_eq!(fake.object(SET).unwrap()["spec"]["replicas"], 0);
+        }
     }
 
     #[tokio::test]
-    async fn a_patch_that_did_not_arrive_is_sent_again() {
-        let (fake, api) = sets().await;
-        let patch = json!({"spec": {"replicas": 0}});
-        fake.fault("PATCH", 1, Fault::Reset);
-        merge_patch_at(&api, "db", "uid-db", Some("1"), &patch)
-            .await
-            .unwrap();
-        assert_eq!(fake.object(SET).unwrap()["spec"]["replicas"], 0);
+    async fn only_what_is_ours_is_deleted_by_name() {
+        let (fake, api) = maps().await;
+        assert_eq!(
+            delete_own(&api, "plan").await.unwrap(),
+            Deleted::AlreadyGone
+        );
+        create_or_adopt(&api, &map("r1")).await.unwrap();
+        let error = delete_own(&api, "plan").await.unwrap_err();
+        assert!(matches!(error, WriteError::Taken { .. }), "{error}");
+        assert!(fake.object(MAP).is_some());
+        fake.remove(MAP);
+        let mut own = map("r1");
+        own.labels_mut()
+            .insert(labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned());
+        create_or_adopt(&api, &own).await.unwrap();
+        delete_own(&api, "plan").await.unwrap();
+        assert!(fake.object(MAP).is_none());
     }
 
     #[tokio::test]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{DeleteParams, PostParams, Preconditions};
 use serde_json::Value;
 
 use super::pod;
@@ -15,6 +14,7 @@ use crate::exec::store::instance_label;
 use crate::facts::instance::ObjectId;
 use crate::k8s::names;
 use crate::k8s::snapshot::VolumeSnapshot;
+use crate::k8s::write::{Deleted, create_or_adopt, delete_own, delete_uid};
 use crate::manifests::claim;
 use crate::manifests::pod::Blueprint;
 
@@ -133,21 +133,12 @@ pub(super) async fn from_snapshot(
         &run,
         &instance_label(acting.record.target()),
     ))?;
-    match acting
-        .k8s
-        .api::<PersistentVolumeClaim>()
-        .create(&PostParams::default(), &object)
-        .await
-    {
-        Ok(_) => {}
-        // Its name belongs to this run alone.
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
-        Err(error) => {
-            return Err(Failure::from(error).context(format!(
-                "creating PersistentVolumeClaim {claim_name} from {snapshot}"
-            )));
-        }
-    }
+    let api = acting.k8s.api::<PersistentVolumeClaim>();
+    create_or_adopt(&api, &object).await.map_err(|e| {
+        Failure::from(e).context(format!(
+            "creating PersistentVolumeClaim {claim_name} from {snapshot}"
+        ))
+    })?;
     let errand = Errand {
         mode: "adopt",
         env: BTreeMap::new(),
@@ -156,9 +147,8 @@ pub(super) async fn from_snapshot(
     };
     let result = run_errand(acting, &errand).await?;
     expect_back(&result)?;
-    let api = acting.k8s.api::<PersistentVolumeClaim>();
     // The claim was made by this step alone and its content is on the data volume now.
-    if let Err(error) = api.delete(claim_name, &DeleteParams::default()).await {
+    if let Err(error) = delete_own(&api, claim_name).await {
         acting.ui.warn(format!(
             "PersistentVolumeClaim {claim_name} is left behind: {error}"
         ));
@@ -198,24 +188,13 @@ pub(super) async fn remove_files(acting: &mut Acting<'_>, runs: &[String]) -> Re
 
 /// Deletes one object, if it still is the one that was planned.
 pub(super) async fn delete(acting: &mut Acting<'_>, object: &ObjectId) -> Result<String> {
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: Some(object.uid.clone()),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
     let plural = format!("{}s", object.kind.to_lowercase());
-    match acting
+    let api = acting
         .k8s
-        .dynamic(&object.api_version, &object.kind, &plural)
-        .delete(&object.name, &params)
-        .await
-    {
-        Ok(_) => Ok(String::new()),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {
-            Ok("it was gone".to_owned())
-        }
+        .dynamic(&object.api_version, &object.kind, &plural);
+    match delete_uid(&api, &object.name, &object.uid).await {
+        Ok(Deleted::Requested) => Ok(String::new()),
+        Ok(Deleted::AlreadyGone) => Ok("it was gone".to_owned()),
         Err(error) => Err(Failure::from(error).context(format!("deleting {object}"))),
     }
 }

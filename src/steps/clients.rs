@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use kube::api::{DynamicObject, Patch, PatchParams};
-use serde_json::json;
+use kube::api::{DynamicObject, Patch};
+use serde_json::{Value, json};
 
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::facts::instance::ObjectId;
 use crate::k8s::K8s;
+use crate::k8s::write::patch_uid;
 
 /// Scales a workload from one count to another; anything else that is found there stops the run.
 pub(super) async fn scale(
@@ -35,7 +36,7 @@ pub(super) async fn scale(
         return Ok(format!("left at {found}, which someone else set"));
     }
     let patch = json!({"spec": {"replicas": to}});
-    patch_object(acting.k8s, workload, &patch).await?;
+    patch_object(acting.k8s, workload, patch).await?;
     Ok(String::new())
 }
 
@@ -51,7 +52,7 @@ pub(super) async fn suspend(
     if live.data["spec"]["suspend"].as_bool().unwrap_or(false) == to {
         return Ok("already there".to_owned());
     }
-    patch_object(acting.k8s, workload, &json!({"spec": {"suspend": to}})).await?;
+    patch_object(acting.k8s, workload, json!({"spec": {"suspend": to}})).await?;
     Ok(String::new())
 }
 
@@ -71,18 +72,10 @@ async fn read(k8s: &K8s, id: &ObjectId) -> Result<Option<DynamicObject>> {
     }
 }
 
-/// Merge-patches an object under this tool's field manager.
-pub(crate) async fn patch_object(
-    k8s: &K8s,
-    id: &ObjectId,
-    patch: &serde_json::Value,
-) -> Result<DynamicObject> {
-    let params = PatchParams {
-        field_manager: Some(crate::k8s::labels::MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    k8s.dynamic(&id.api_version, &id.kind, &plural(&id.kind))
-        .patch(&id.name, &params, &Patch::Merge(patch))
+/// Merge-patches an object, if it is still the one that was meant.
+pub(crate) async fn patch_object(k8s: &K8s, id: &ObjectId, patch: Value) -> Result<DynamicObject> {
+    let api = k8s.dynamic(&id.api_version, &id.kind, &plural(&id.kind));
+    patch_uid(&api, &id.name, &id.uid, Patch::Merge(patch))
         .await
         .map_err(|e| Failure::from(e).context(format!("changing {id}")))
 }

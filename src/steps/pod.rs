@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
-use kube::api::{DeleteParams, PostParams};
+use kube::ResourceExt;
 
 use super::worker::{self, CONTAINER};
 use crate::error::{Exit, Failure, Result};
@@ -13,6 +13,7 @@ use crate::exec::store::instance_label;
 use crate::k8s::K8s;
 use crate::k8s::names;
 use crate::k8s::wait::{Progress, WaitError, wait_for};
+use crate::k8s::write::{create_or_adopt, delete_own};
 use crate::manifests::pod::{Blueprint, config_map, pod};
 use crate::record::{Record, Upgrade};
 
@@ -121,26 +122,13 @@ pub(crate) fn worker_env(record: &Record, upgrade: &Upgrade) -> BTreeMap<String,
 pub(crate) async fn create(k8s: &K8s, blueprint: &Blueprint<'_>, files: &PlanFiles) -> Result<()> {
     let map = config_map(blueprint, files)?;
     let object = pod(blueprint)?;
-    adopt(
-        k8s.api::<ConfigMap>()
-            .create(&PostParams::default(), &map)
-            .await,
-    )
-    .map_err(|e| Failure::from(e).context(format!("creating ConfigMap {}", blueprint.name)))?;
-    adopt(
-        k8s.api::<Pod>()
-            .create(&PostParams::default(), &object)
-            .await,
-    )
-    .map_err(|e| Failure::from(e).context(format!("creating Pod {}", blueprint.name)))
-}
-
-/// A create whose answer was lost left the object behind: its name belongs to this run alone.
-fn adopt<K>(answer: Result<K, kube::Error>) -> Result<(), kube::Error> {
-    match answer {
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        other => other.map(drop),
-    }
+    create_or_adopt(&k8s.api::<ConfigMap>(), &map)
+        .await
+        .map_err(|e| Failure::from(e).context(format!("creating ConfigMap {}", blueprint.name)))?;
+    create_or_adopt(&k8s.api::<Pod>(), &object)
+        .await
+        .map_err(|e| Failure::from(e).context(format!("creating Pod {}", blueprint.name)))?;
+    Ok(())
 }
 
 /// Waits until the main container runs, and says early why it never will.
@@ -155,17 +143,33 @@ pub(crate) async fn wait_started(
     mut on_waiting: impl FnMut(&str),
 ) -> Result<()> {
     let limit = Duration::from_secs(600);
-    wait_for(
-        k8s.api::<Pod>(),
+    let api = k8s.api::<Pod>();
+    let outcome = wait_for(
+        api.clone(),
         name,
         limit,
         |pod: Option<&Pod>| look_started(pod),
         |text| on_waiting(text),
     )
-    .await
-    .map_err(|error| match error {
-        WaitError::Failed(why) => Failure::new(Exit::Failed, format!("Pod {name}: {why}")),
-        other => Failure::from(other).context(format!("waiting for Pod {name}")),
+    .await;
+    let failure = match outcome {
+        Ok(()) => return Ok(()),
+        Err(WaitError::Failed(why)) => Failure::new(Exit::Failed, format!("Pod {name}: {why}")),
+        Err(other) => Failure::from(other).context(format!("waiting for Pod {name}")),
+    };
+    let uid = api.get_opt(name).await.ok().flatten().and_then(|p| p.uid());
+    Err(with_warnings(k8s, failure, uid).await)
+}
+
+/// Adds what Kubernetes says of a pod that does not start; a mount that fails is told nowhere else.
+pub(super) async fn with_warnings(k8s: &K8s, failure: Failure, uid: Option<String>) -> Failure {
+    let said = match uid {
+        Some(uid) => k8s.warnings_about(&uid).await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let last = said.len().saturating_sub(3);
+    said[last..].iter().fold(failure, |failure, text| {
+        failure.hint(format!("Kubernetes says: {text}"))
     })
 }
 
@@ -245,15 +249,8 @@ pub(super) async fn release(acting: &mut Acting<'_>, name: &str) -> Result<Strin
 /// Deletes a pod of ours and its ConfigMap; neither needs to exist.
 pub(crate) async fn remove(k8s: &K8s, name: &str) -> Result<()> {
     let (pods, maps) = (k8s.api::<Pod>(), k8s.api::<ConfigMap>());
-    let params = DeleteParams::default();
-    let (pod, map) = tokio::join!(pods.delete(name, &params), maps.delete(name, &params));
-    for outcome in [pod.map(drop), map.map(drop)] {
-        match outcome {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            other => other.map_err(|e| {
-                Failure::from(e).context(format!("deleting Pod and ConfigMap {name}"))
-            })?,
-        }
-    }
-    Ok(())
+    let (pod, map) = tokio::join!(delete_own(&pods, name), delete_own(&maps, name));
+    pod.and(map)
+        .map(drop)
+        .map_err(|e| Failure::from(e).context(format!("deleting Pod and ConfigMap {name}")))
 }

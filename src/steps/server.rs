@@ -74,7 +74,7 @@ async fn stop_with(
         patch_object(
             acting.k8s,
             &instance.workload,
-            &json!({"spec": {"replicas": 0}}),
+            json!({"spec": {"replicas": 0}}),
         )
         .await?;
         fast_shutdown(acting);
@@ -171,7 +171,7 @@ pub(super) async fn down(acting: &mut Acting<'_>) -> Result<String> {
     patch_object(
         acting.k8s,
         &acting.record.instance.workload.clone(),
-        &json!({"spec": {"replicas": 0}}),
+        json!({"spec": {"replicas": 0}}),
     )
     .await?;
     fast_shutdown(acting);
@@ -264,7 +264,7 @@ pub(super) async fn switch(
     }
     let patch =
         json!({"spec": {"replicas": replicas, "template": {"spec": {"containers": [changed]}}}});
-    target::patch_template(acting.k8s, &workload, &patch).await?;
+    target::patch_template(acting.k8s, &workload, patch).await?;
     Ok(String::new())
 }
 
@@ -304,7 +304,8 @@ pub(super) async fn await_server(
         .unwrap_or_default();
     let mut moved = false;
     let mut replaced: Vec<String> = Vec::new();
-    let pod = wait_list(
+    let mut uid = None;
+    let outcome = wait_list(
         acting.k8s.api::<Pod>(),
         &selector,
         Duration::from_secs(seconds),
@@ -319,6 +320,8 @@ pub(super) async fn await_server(
                 }
             }
             let progress = look_ready(pods, &container, &wanted);
+            let ours = pods.iter().find(|p| has_image(p, &container, &wanted));
+            uid = ours.and_then(ResourceExt::uid);
             let elsewhere = pods.iter().any(|p| {
                 p.spec
                     .as_ref()
@@ -335,14 +338,20 @@ pub(super) async fn await_server(
         },
         |text| acting.note(text),
     )
-    .await
-    .map_err(|error| match error {
-        WaitError::Failed(why) => {
-            Failure::new(Exit::Failed, format!("the server does not start: {why}"))
+    .await;
+    let pod = match outcome {
+        Ok(pod) => pod,
+        Err(error) => {
+            let failure = match error {
+                WaitError::Failed(why) => {
+                    Failure::new(Exit::Failed, format!("the server does not start: {why}"))
+                }
+                other => Failure::from(other)
+                    .context(format!("waiting until {} is ready", acting.record.target())),
+            };
+            return Err(super::pod::with_warnings(acting.k8s, failure, uid).await);
         }
-        other => Failure::from(other)
-            .context(format!("waiting until {} is ready", acting.record.target())),
-    })?;
+    };
     if let Some(facts) = &mut acting.record.instance.pod {
         facts.name.clone_from(&pod);
     }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use kube::api::PostParams;
-
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::exec::store::instance_label;
 use crate::k8s::names;
 use crate::k8s::snapshot::VolumeSnapshot;
 use crate::k8s::wait::{Progress, WaitError, wait_for};
+use crate::k8s::write::create_or_adopt;
 use crate::manifests::snapshot::volume_snapshot;
 use crate::record::SnapshotEntry;
 
@@ -36,19 +35,9 @@ pub(super) async fn create(
         &run,
         &instance_label(acting.record.target()),
     ))?;
-    match acting
-        .k8s
-        .api::<VolumeSnapshot>()
-        .create(&PostParams::default(), &object)
+    create_or_adopt(&acting.k8s.api::<VolumeSnapshot>(), &object)
         .await
-    {
-        Ok(_) => {}
-        // Its name belongs to this run alone: a create whose answer was lost made it.
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
-        Err(error) => {
-            return Err(Failure::from(error).context(format!("creating VolumeSnapshot {name}")));
-        }
-    }
+        .map_err(|e| Failure::from(e).context(format!("creating VolumeSnapshot {name}")))?;
     if !acting.record.snapshots.iter().any(|s| s.name == name) {
         let cut = if stopped { "stopped" } else { "running" };
         acting.record.snapshots.push(SnapshotEntry {
