@@ -30,6 +30,9 @@ use crate::output::{ColorChoice, Ui};
   # Is it safe? Nothing is changed
   kubectl pg-upgrade preflight statefulset/pg --to 17
 
+  # Does it work on my data, and how long does it take? On a copy
+  kubectl pg-upgrade rehearse statefulset/pg --to 17
+
   # The whole upgrade with one confirmation
   kubectl pg-upgrade run statefulset/pg --to 17
 
@@ -59,6 +62,8 @@ pub struct Cli {
 pub enum Command {
     /// Read every fact, run every check, print the plan and the estimated outage
     Preflight(commands::preflight::PreflightArgs),
+    /// Do the whole upgrade on a copy of the data, and say how long it takes
+    Rehearse(commands::rehearse::RehearseArgs),
     /// Do the whole upgrade: preflight, quiesce, snapshot, upgrade, verify, resume, vacuum
     Run(commands::run::RunArgs),
     /// Stop everything that connects to the server, and remember it
@@ -120,6 +125,7 @@ async fn dispatch(cli: Cli, ui: &Ui, out: &mut dyn Write) -> Result<Exit> {
     let session = Session::open(&cli.connect, ui.clone()).await?;
     match &cli.command {
         Command::Preflight(args) => commands::preflight::run(args, &session, out).await,
+        Command::Rehearse(args) => commands::rehearse::run(args, &session, out).await,
         Command::Run(args) => commands::run::run(args, &session, out).await,
         Command::Quiesce(args) => commands::quiesce::run(args, &session, out).await,
         Command::Snapshot(args) => commands::snapshot::run(args, &session, out).await,

@@ -91,6 +91,7 @@ pub async fn run(args: &CleanupArgs, session: &Session, out: &mut dyn Write) -> 
         .filter(|r| {
             matches!(r.record.state, RunState::Open | RunState::HalfWay)
                 && r.record.upgrade.is_some()
+                && !r.record.is_rehearsal()
                 || !r.record.quiesced().is_empty()
         })
         .map(|r| r.record.run.as_str())

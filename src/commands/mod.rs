@@ -7,6 +7,7 @@ mod permanent;
 pub mod preflight;
 pub mod quiesce;
 pub mod rbac;
+pub mod rehearse;
 pub mod report;
 pub mod restore;
 pub mod resume;

@@ -136,6 +136,7 @@ impl Report for PreflightReport<'_> {
                 "transfer": u.transfer,
                 "transferReason": u.transfer_reason,
                 "estimatedOutageMs": u.estimate_ms,
+                "rehearsed": u.rehearsed,
                 "runDirectory": u.run_directory,
                 "steps": self.steps().iter().map(|(phase, step)| {
                     json!({"phase": phase, "step": step, "text": step.to_string()})
@@ -196,8 +197,13 @@ impl Report for PreflightReport<'_> {
                 upgrade.transfer, upgrade.transfer_reason
             ));
             table.note(format!(
-                "Estimated outage: {}.",
-                human_seconds(std::time::Duration::from_millis(upgrade.estimate_ms))
+                "Estimated outage: {}{}.",
+                human_seconds(std::time::Duration::from_millis(upgrade.estimate_ms)),
+                if upgrade.rehearsed {
+                    ", as a rehearsal of it took"
+                } else {
+                    ", by the size and the number of tables; rehearse measures it on a copy"
+                }
             ));
             sections.push(table);
         }

@@ -188,7 +188,7 @@ fn step_tone(state: StepState) -> Tone {
 
 fn state_tone(state: RunState) -> Tone {
     match state {
-        RunState::Upgraded | RunState::Restored => Tone::Good,
+        RunState::Upgraded | RunState::Restored | RunState::Rehearsed => Tone::Good,
         RunState::Open => Tone::Warn,
         RunState::Failed | RunState::HalfWay => Tone::Bad,
         RunState::Cleaned => Tone::Dim,

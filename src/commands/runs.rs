@@ -1,5 +1,7 @@
 //! The open run of an instance, or a new one; and running what it still has to do.
 
+use std::sync::Arc;
+
 use crate::cli;
 use crate::error::{Exit, Failure, Result};
 use crate::exec::{Acting, Cancel, Lease, Store};
@@ -41,7 +43,9 @@ pub(super) async fn current(
         return Ok(Some(runs.swap_remove(index)));
     }
     let open = |record: &Record| {
-        matches!(record.state, RunState::Open | RunState::HalfWay) || !record.quiesced().is_empty()
+        !record.is_rehearsal()
+            && (matches!(record.state, RunState::Open | RunState::HalfWay)
+                || !record.quiesced().is_empty())
     };
     let index = runs.iter().rposition(|r| open(&r.record));
     Ok(index.map(|i| runs.swap_remove(i)))
@@ -152,6 +156,54 @@ pub(super) async fn execute_or_back(session: &Session, run: &mut Run, lease: &Le
             )))
         }
     }
+}
+
+/// Executes a rehearsal; whatever comes of it, and also when it is interrupted, nothing of it is left.
+pub(super) async fn execute_and_drop(
+    session: &Session,
+    run: &mut Run,
+    lease: &Lease,
+) -> Result<()> {
+    let cancel = Cancel::listen(&session.ui)?;
+    let mut acting = Acting::new(&session.k8s, &session.ui, &run.store, &mut run.record);
+    let outcome = tokio::select! {
+        outcome = acting.run(lease, &cancel) => outcome,
+        () = cancel.wait() => Err(Failure::new(Exit::Interrupted, "the rehearsal was interrupted")),
+    };
+    match outcome {
+        Ok(()) => acting.record.state = RunState::Rehearsed,
+        Err(failure) if matches!(failure.exit, Exit::Unfinished | Exit::Locked) => {
+            return Err(failure);
+        }
+        Err(failure) => {
+            drop_rest(&mut acting, lease, &cancel).await.map_err(|e| {
+                e.context(format!("deleting the copy after: {}", failure.error))
+                    .hint("the server in use was not touched; delete the copy with: kubectl pg-upgrade cleanup")
+            })?;
+            return Err(failure.hint(
+                "the server in use was not touched, and what the rehearsal made is deleted",
+            ));
+        }
+    }
+    acting.record.finished_at = Some(session.k8s.now());
+    acting.store.save(acting.record).await
+}
+
+/// Ends a rehearsal whose client is gone.
+pub(super) async fn drop_abandoned(session: &Session, run: &mut Run, lease: &Lease) -> Result<()> {
+    let cancel = Arc::new(Cancel::default());
+    let mut acting = Acting::new(&session.k8s, &session.ui, &run.store, &mut run.record);
+    drop_rest(&mut acting, lease, &cancel).await
+}
+
+async fn drop_rest(acting: &mut Acting<'_>, lease: &Lease, cancel: &Arc<Cancel>) -> Result<()> {
+    acting.give_up("interrupted");
+    let rest = plan::rehearse::rest(acting.record);
+    acting.turn_back(rest);
+    acting.run(lease, cancel).await?;
+    acting.record.state = RunState::Failed;
+    acting.record.finished_at = Some(acting.k8s.now());
+    acting.store.save(acting.record).await
 }
 
 /// The new server runs, but the run did not end well: the user decides.

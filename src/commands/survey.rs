@@ -13,6 +13,7 @@ use crate::discover::clients;
 use crate::discover::target::{self, Found};
 use crate::discover::{self, Namespace};
 use crate::error::{Exit, Failure, Result};
+use crate::exec::Store;
 use crate::exec::store::instance_label;
 use crate::facts::clients::Clients;
 use crate::facts::instance::InstanceFacts;
@@ -21,6 +22,7 @@ use crate::facts::target::TargetFacts;
 use crate::k8s::access::Access;
 use crate::k8s::names;
 use crate::manifests::pod::Blueprint;
+use crate::plan::rehearse as rehearsal;
 use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
 use crate::postgres::version::MajorVersion;
@@ -119,6 +121,10 @@ pub(super) async fn survey(
         }
         (_, None) => Err("the target image was not looked into (--read-only)".to_owned()),
     };
+    let upgrade = match upgrade {
+        Ok(upgrade) => Ok(estimated(session, &found.facts, upgrade).await),
+        refused => refused,
+    };
     let input = CheckInput {
         instance: found.facts.clone(),
         server: server.clone(),
@@ -143,6 +149,20 @@ pub(super) async fn survey(
         findings,
         upgrade,
     })
+}
+
+/// The same upgrade with the time that a rehearsal of it took, where there was one.
+async fn estimated(session: &Session, instance: &InstanceFacts, mut upgrade: Upgrade) -> Upgrade {
+    // Records that cannot be read cost only the better estimate.
+    let known = Store::list(&session.k8s, Some(&instance.workload))
+        .await
+        .unwrap_or_default();
+    let records = known.iter().map(|(_, record)| record);
+    if let Some(ms) = rehearsal::estimate(records, upgrade.to, &upgrade.transfer) {
+        upgrade.estimate_ms = ms;
+        upgrade.rehearsed = true;
+    }
+    upgrade
 }
 
 fn target_image(instance: &InstanceFacts, options: &UpgradeOptions) -> Result<String> {

@@ -14,7 +14,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
 use crate::output::{self, human_seconds};
 use crate::plan;
-use crate::record::{Asked, Phase, RunState, StepState};
+use crate::record::{Asked, Phase, RunState, StepState, Upgrade};
 use crate::steps::Step;
 
 /// Move the data to the new major version and the workload to the new image
@@ -110,7 +110,12 @@ pub(super) async fn execute(
                 .as_ref()
                 .ok_or_else(|| Failure::refused("the target is not known"))?,
             target::environment(&survey.found.container).contains_key("PGDATA"),
-        );
+        )
+        .map(|again| Upgrade {
+            estimate_ms: upgrade.estimate_ms,
+            rehearsed: upgrade.rehearsed,
+            ..again
+        });
     }
     let upgrade = survey.upgrade.clone().map_err(Failure::refused)?;
     let quiesce = match wish.apps {
@@ -260,7 +265,7 @@ fn already_there(wish: &Wish<'_>, session: &Session, survey: &Survey) -> Option<
     })
 }
 
-fn refuse_blocked(session: &Session, survey: &Survey) -> Result<()> {
+pub(super) fn refuse_blocked(session: &Session, survey: &Survey) -> Result<()> {
     let blockers = preflight::blockers(survey);
     if blockers.is_empty() {
         for finding in survey

@@ -9,6 +9,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::k8s::K8s;
 
 const OBSERVE: &str = include_str!("../scripts/observe.sh");
+const SCRATCH: &str = include_str!("../scripts/scratch.sh");
 const PLACE: &str = include_str!("../scripts/place.sh");
 /// Exact counts of large tables take their time.
 const LIMIT: Duration = Duration::from_secs(6 * 3600);
@@ -31,6 +32,26 @@ pub async fn before(
         container,
         &script,
         &["before", run_directory, level],
+        LIMIT,
+    )
+    .await?;
+    last(&said, "observed")
+}
+
+/// Observes a server that nothing may be written to: the details go to memory and are forgotten.
+///
+/// # Errors
+/// When the container or the server cannot be reached.
+pub async fn look(k8s: &K8s, pod: &str, container: &str, run: &str) -> Result<Value> {
+    let script = format!("{SCRATCH}\n{OBSERVE}");
+    // Memory in every container, also where the root file system is read-only.
+    let directory = format!("/dev/shm/pg-upgrade-{run}");
+    let said = sql::run(
+        k8s,
+        pod,
+        container,
+        &script,
+        &["before", &directory, "quick"],
         LIMIT,
     )
     .await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::error::Exit;
 use crate::output::Ui;
@@ -12,6 +13,7 @@ use crate::output::Ui;
 #[derive(Debug, Default)]
 pub struct Cancel {
     requested: AtomicBool,
+    told: Notify,
 }
 
 impl Cancel {
@@ -33,6 +35,7 @@ impl Cancel {
                     if cancel.requested.swap(true, Ordering::Relaxed) {
                         end_process();
                     }
+                    cancel.told.notify_one();
                     ui.warn(
                         "interrupted: stopping at the next safe place; during the outage that is its end. \
                          Once more ends this client only: the pod goes on, and the same command follows it.",
@@ -41,6 +44,13 @@ impl Cancel {
             });
         }
         Ok(cancel)
+    }
+
+    /// Waits until the user asks to stop.
+    pub async fn wait(&self) {
+        while !self.requested() {
+            self.told.notified().await;
+        }
     }
 
     /// The user asked to stop.

@@ -125,6 +125,22 @@ impl<'a> Acting<'a> {
         entry.finished_at = Some(at);
     }
 
+    /// Gives up the step that was being done; whether it took effect is not known.
+    pub fn give_up(&mut self, why: &str) {
+        let now = self.k8s.now();
+        if let Some(index) = self
+            .record
+            .steps
+            .iter()
+            .position(|entry| entry.state == StepState::Started)
+        {
+            self.finish(index, StepState::Failed, why, now);
+        }
+        if let Some(line) = self.line.take() {
+            line.failed(why);
+        }
+    }
+
     /// Gives up what is still pending and plans `steps` as the way back.
     pub fn turn_back(&mut self, steps: Vec<Step>) {
         for entry in &mut self.record.steps {

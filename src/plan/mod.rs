@@ -2,5 +2,6 @@
 
 pub mod back;
 pub mod quiesce;
+pub mod rehearse;
 pub mod restore;
 pub mod upgrade;

@@ -156,6 +156,7 @@ pub fn decide(
         old_image: instance.image.clone(),
         new_image: request.image.clone(),
         estimate_ms: estimate_ms(&mode, server, target),
+        rehearsed: false,
         transfer: mode,
         transfer_reason: reason,
         data_directory: data.to_owned(),

@@ -128,6 +128,9 @@ pub struct Upgrade {
     pub jobs: u32,
     /// Estimated outage, milliseconds.
     pub estimate_ms: u64,
+    /// The estimate is what a rehearsal of this upgrade took.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsed: bool,
     /// Environment of the worker that comes from the servers' facts.
     #[serde(default)]
     pub worker_env: BTreeMap<String, String>,
@@ -164,6 +167,8 @@ pub enum RunState {
     Restored,
     /// What it left was removed.
     Cleaned,
+    /// It was a rehearsal, and the upgrade works.
+    Rehearsed,
 }
 
 impl fmt::Display for RunState {
@@ -175,6 +180,7 @@ impl fmt::Display for RunState {
             Self::HalfWay => "half-way",
             Self::Restored => "restored",
             Self::Cleaned => "cleaned",
+            Self::Rehearsed => "rehearsed",
         })
     }
 }
@@ -218,6 +224,8 @@ pub enum Phase {
     Vacuum,
     /// The way back, taken.
     Back,
+    /// The upgrade of a copy.
+    Rehearse,
     /// Leftovers.
     Cleanup,
 }
@@ -276,6 +284,11 @@ impl Record {
             finished_at: None,
             note: String::new(),
         }));
+    }
+
+    /// It only tries the upgrade on a copy: nothing of the instance is changed.
+    pub fn is_rehearsal(&self) -> bool {
+        self.asked.command == "rehearse"
     }
 
     /// Steps that still change the world: begun or done, and not taken back.

@@ -61,8 +61,6 @@ give() {
   [ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g "$pgup_run")" "$pgup_run"/vacuum.* 2>/dev/null
 }
 
-# --- start, follow, status ---------------------------------------------------------------------------------
-
 start() {
   umask 077
   now_ms
@@ -142,8 +140,6 @@ status() {
   event status "\"state\":\"$pgup_state\",\"offset\":$pgup_size"
   [ "$pgup_size" = 0 ] || tail -n 1 "$pgup_lines"
 }
-
-# --- the work -------------------------------------------------------------------------------------------------
 
 PGUP_OPTIONS='-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off -c search_path=pg_catalog -c standard_conforming_strings=on -c client_min_messages=warning -c quote_all_identifiers=off'
 # The version and, for each database, one connection string and its name as JSON.
@@ -309,8 +305,6 @@ work() {
 # total NAME: the sum over all databases.
 total() { echo $(($(sed -n "s/^$1 /+/p" "$pgup_total" | tr -d '\n') + 0)); }
 
-# --- extensions ---------------------------------------------------------------------------------------------
-
 extensions() {
   pgup_list=$(query <<'SQL'
 SELECT e.oid, p.path IS NOT NULL, json_build_object('object', encode(namesend(extname), 'escape'), 'from', extversion, 'to', default_version)
@@ -349,8 +343,6 @@ LIST
   echo "extensions $pgup_ok" >>"$pgup_total"
   stage_end extensions "$pgup_ok" "$pgup_wrong"
 }
-
-# --- statistics ---------------------------------------------------------------------------------------------
 
 # Tables as psql must analyze them, those of worker N of COUNT; CONDITION chooses, ONLY is for a parent without its partitions.
 analyze_sql() {
@@ -402,8 +394,6 @@ SQL
   stage_end "$1" "$pgup_ok" "$pgup_wrong"
   if [ "$pgup_wrong" = 0 ]; then mark "$pgup_oid" "$1"; fi
 }
-
-# --- indexes of changed collations -----------------------------------------------------------------------------
 
 # Views of the session: changed(oid, why) holds the collations whose order is another one now, 100 is the database's own.
 changed_sql() {

@@ -6,28 +6,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use serde_json::Value;
 
-use super::pod;
+use super::claim;
+use super::errand::{Errand, LIMIT};
 use super::worker::{self, Worker};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
-use crate::exec::store::instance_label;
 use crate::facts::instance::ObjectId;
-use crate::k8s::names;
-use crate::k8s::snapshot::VolumeSnapshot;
-use crate::k8s::write::{Deleted, create_or_adopt, delete_own, delete_uid};
-use crate::manifests::claim;
-use crate::manifests::pod::Blueprint;
-
-/// A pod that moves data may take as long as the data is large.
-const LIMIT: Duration = Duration::from_secs(24 * 3600);
-
-/// What a pod made for one errand is told.
-struct Errand<'a> {
-    mode: &'a str,
-    env: BTreeMap<String, String>,
-    snapshot_claim: Option<&'a str>,
-    node: Option<&'a str>,
-}
+use crate::k8s::write::{Deleted, delete_own, delete_uid};
 
 /// Puts the archived data directory of the old version back: by the worker that is still there, else by a new pod.
 pub(super) async fn from_archive(acting: &mut Acting<'_>) -> Result<String> {
@@ -42,13 +27,7 @@ pub(super) async fn from_archive(acting: &mut Acting<'_>) -> Result<String> {
                 && p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running")
         });
     if !alive {
-        let errand = Errand {
-            mode: "back",
-            env: BTreeMap::new(),
-            snapshot_claim: None,
-            node: None,
-        };
-        let result = run_errand(acting, &errand).await?;
+        let result = Errand::new("back").run(acting).await?.last;
         return expect_back(&result);
     }
     worker::attach(acting)?;
@@ -103,51 +82,17 @@ pub(super) async fn from_snapshot(
     snapshot: &str,
     claim_name: &str,
 ) -> Result<String> {
-    let like = acting
-        .record
-        .instance
-        .claim
-        .clone()
-        .ok_or_else(|| Failure::new(Exit::Failed, "the instance has no claim"))?;
-    let found = acting
-        .k8s
-        .api::<VolumeSnapshot>()
-        .get_opt(snapshot)
-        .await?
-        .ok_or_else(|| {
-            Failure::new(
-                Exit::HalfWay,
-                format!("VolumeSnapshot {snapshot} does not exist any more"),
-            )
-        })?;
-    let size = found.status.and_then(|s| s.restore_size).map_or_else(
-        || like.capacity_bytes.to_string(),
-        |size| larger(&size.0, like.capacity_bytes),
-    );
-    let run = names::fit(&acting.record.run);
-    let object: PersistentVolumeClaim = serde_json::from_value(claim::from_snapshot(
-        claim_name,
-        snapshot,
-        &like,
-        &size,
-        &run,
-        &instance_label(acting.record.target()),
-    ))?;
-    let api = acting.k8s.api::<PersistentVolumeClaim>();
-    create_or_adopt(&api, &object).await.map_err(|e| {
-        Failure::from(e).context(format!(
-            "creating PersistentVolumeClaim {claim_name} from {snapshot}"
-        ))
-    })?;
+    claim::from_snapshot(acting, snapshot, claim_name)
+        .await
+        .map_err(|e| e.with_exit(Exit::HalfWay))?;
     let errand = Errand {
-        mode: "adopt",
-        env: BTreeMap::new(),
         snapshot_claim: Some(claim_name),
-        node: None,
+        ..Errand::new("adopt")
     };
-    let result = run_errand(acting, &errand).await?;
+    let result = errand.run(acting).await?.last;
     expect_back(&result)?;
     // The claim was made by this step alone and its content is on the data volume now.
+    let api = acting.k8s.api::<PersistentVolumeClaim>();
     if let Err(error) = delete_own(&api, claim_name).await {
         acting.ui.warn(format!(
             "PersistentVolumeClaim {claim_name} is left behind: {error}"
@@ -156,23 +101,15 @@ pub(super) async fn from_snapshot(
     Ok(String::new())
 }
 
-fn larger(size: &str, bytes: u64) -> String {
-    match crate::k8s::quantity::whole(size) {
-        Some(restore) if restore > bytes => size.to_owned(),
-        _ => bytes.to_string(),
-    }
-}
-
 /// Removes run directories from the volume by a pod beside the server.
 pub(super) async fn remove_files(acting: &mut Acting<'_>, runs: &[String]) -> Result<String> {
     let node = acting.record.instance.pod.as_ref().map(|p| p.node.clone());
     let errand = Errand {
-        mode: "remove",
         env: BTreeMap::from([("PGUP_REMOVE".to_owned(), runs.join(" "))]),
-        snapshot_claim: None,
         node: node.as_deref(),
+        ..Errand::new("remove")
     };
-    let result = run_errand(acting, &errand).await?;
+    let result = errand.run(acting).await?.last;
     match result["freed_bytes"]
         .as_u64()
         .or_else(|| result["bytes"].as_u64())
@@ -197,54 +134,4 @@ pub(super) async fn delete(acting: &mut Acting<'_>, object: &ObjectId) -> Result
         Ok(Deleted::AlreadyGone) => Ok("it was gone".to_owned()),
         Err(error) => Err(Failure::from(error).context(format!("deleting {object}"))),
     }
-}
-
-/// Runs a pod for one errand on the data claim and returns its last word.
-async fn run_errand(acting: &mut Acting<'_>, errand: &Errand<'_>) -> Result<Value> {
-    let k8s = acting.k8s;
-    let upgrade = acting
-        .record
-        .upgrade
-        .clone()
-        .ok_or_else(|| Failure::usage(format!("run {} upgraded nothing", acting.record.run)))?;
-    let name = names::name(&["pg-upgrade", &acting.record.run, errand.mode]);
-    let template = crate::discover::target::template(k8s, acting.record.target()).await?;
-    let mut env = pod::worker_env(acting.record, &upgrade);
-    env.insert("PGUP_MODE".to_owned(), errand.mode.to_owned());
-    env.extend(errand.env.clone());
-    let groups: Vec<i64> = acting.record.instance.fs_group.into_iter().collect();
-    let claim = acting
-        .record
-        .instance
-        .claim
-        .as_ref()
-        .map(|c| c.id.name.clone());
-    let blueprint = Blueprint {
-        name: &name,
-        run: &names::fit(&acting.record.run),
-        instance: &instance_label(acting.record.target()),
-        part: "errand",
-        script: "worker.sh",
-        old_image: Some(&upgrade.old_image),
-        image: &upgrade.new_image,
-        node: errand.node,
-        uid: upgrade.uid,
-        gid: upgrade.gid,
-        groups: &groups,
-        claim: claim.as_deref(),
-        snapshot_claim: errand.snapshot_claim,
-        env: &env,
-        restart: true,
-        template: &template,
-    };
-    pod::create(k8s, &blueprint, &upgrade.worker_files).await?;
-    pod::await_started(acting, &name).await?;
-    let mut worker = Worker::attach(k8s, &name);
-    let event = worker
-        .wait_for(&["result", "removed", "refused", "usage"], LIMIT, |event| {
-            acting.note(worker::name_of(event));
-        })
-        .await?;
-    pod::remove(k8s, &name).await?;
-    Ok(event)
 }

@@ -3,8 +3,11 @@
 //! A step is complete: executing it needs no choice. Every `apply` may be repeated after a crash.
 
 mod back;
+mod claim;
 mod clients;
+mod errand;
 pub(crate) mod pod;
+mod rehearse;
 mod server;
 mod snapshot;
 mod vacuum;
@@ -128,6 +131,27 @@ pub enum Step {
         /// Name of the claim to make from it.
         claim: String,
     },
+    /// Reads what the live server holds, for a rehearsal; nothing is written to its volume.
+    Look,
+    /// Makes a claim from a volume snapshot, to rehearse on.
+    CloneClaim {
+        /// Name of the VolumeSnapshot.
+        snapshot: String,
+        /// Name of the claim to make from it.
+        claim: String,
+    },
+    /// Does the whole upgrade on a claim that nobody else uses.
+    Rehearse {
+        /// Name of the claim.
+        claim: String,
+    },
+    /// Deletes what a rehearsal made.
+    DropClone {
+        /// Name of the VolumeSnapshot.
+        snapshot: String,
+        /// Name of the claim.
+        claim: String,
+    },
     /// Removes what a run left on the volume.
     RemoveFiles {
         /// Names of run directories.
@@ -213,6 +237,15 @@ impl Step {
             Self::Down => server::down(acting).await,
             Self::GoBack => back::from_archive(acting).await,
             Self::Adopt { snapshot, claim } => back::from_snapshot(acting, snapshot, claim).await,
+            Self::Look => verify::look(acting).await,
+            Self::CloneClaim { snapshot, claim } => {
+                claim::from_snapshot(acting, snapshot, claim).await?;
+                Ok(String::new())
+            }
+            Self::Rehearse { claim } => rehearse::rehearse(acting, claim).await,
+            Self::DropClone { snapshot, claim } => {
+                rehearse::drop_clone(acting, snapshot, claim).await
+            }
             Self::RemoveFiles { runs } => back::remove_files(acting, runs).await,
             Self::Delete { object } => back::delete(acting, object).await,
         }
@@ -254,6 +287,12 @@ impl fmt::Display for Step {
                 f,
                 "take the data directory back from volume snapshot {snapshot}"
             ),
+            Self::Look => f.write_str("read what the server holds"),
+            Self::CloneClaim { snapshot, .. } => {
+                write!(f, "make a claim from volume snapshot {snapshot}")
+            }
+            Self::Rehearse { .. } => f.write_str("rehearse the upgrade on the clone"),
+            Self::DropClone { .. } => f.write_str("delete the clone"),
             Self::RemoveFiles { runs } => {
                 write!(f, "remove the files of {} from the volume", runs.join(", "))
             }

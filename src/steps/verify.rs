@@ -16,6 +16,18 @@ pub(super) async fn observe(acting: &mut Acting<'_>, level: &str) -> Result<Stri
     Ok(note)
 }
 
+/// Reads what the live server holds, in numbers; nothing is written to its volume.
+pub(super) async fn look(acting: &mut Acting<'_>) -> Result<String> {
+    let (pod, container, _) = place(acting)?;
+    let seen = observe::look(acting.k8s, &pod, &container, &acting.record.run)
+        .await
+        .map_err(|e| e.context("reading what the live server holds"))?;
+    let note = crate::verify::sentence(&seen);
+    acting.record.observed.retain(|o| o["event"] != "observed");
+    acting.record.observed.push(seen);
+    Ok(note)
+}
+
 /// Compares the new server with what was observed; any difference fails.
 pub(super) async fn verify(acting: &mut Acting<'_>, _level: &str) -> Result<String> {
     let Some(seen) = acting

@@ -5,5 +5,6 @@ mod faults;
 mod input;
 mod layouts;
 mod refusals;
+mod rehearse;
 mod rights;
 mod upgrades;

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::process::{Done, run};
 use super::server::{Instance, Server, base64};
 use super::{Cli, LIMIT, kubectl, unique};
@@ -111,14 +113,24 @@ impl Space {
         Cli::start(&self.name, words, envs, &self.outputs).finish()
     }
 
-    /// What this tool has made in the namespace and not removed: kind/name, the records aside.
+    /// What this tool has made in the namespace and not asked to remove: kind/name, the records aside.
     pub(crate) fn leftovers(&self) -> Vec<String> {
-        let kinds = "pods,jobs,configmaps,persistentvolumeclaims,leases";
+        self.ours("pods,jobs,configmaps,persistentvolumeclaims,leases")
+    }
+
+    /// Objects of these kinds that this tool has made and not asked to remove: kind/name, the records aside.
+    pub(crate) fn ours(&self, kinds: &str) -> Vec<String> {
         let selector =
             "app.kubernetes.io/managed-by=kubectl-pg-upgrade,pg-upgrade.dev/part!=record";
-        self.kubectl(&format!("get {kinds} -l {selector} -o name"))
-            .lines()
-            .map(str::to_owned)
+        let found: Value = self
+            .kubectl(&format!("get {kinds} -l {selector} -o json"))
+            .parse()
+            .unwrap();
+        let items = found["items"].as_array().unwrap().iter();
+        items
+            .map(|object| (&object["kind"], &object["metadata"]))
+            .filter(|(_, metadata)| metadata["deletionTimestamp"].is_null())
+            .map(|(kind, metadata)| format!("{kind}/{}", metadata["name"]))
             .collect()
     }
 

@@ -1,0 +1,106 @@
+# The whole upgrade on a copy of the volume that no server uses: recovered, upgraded, compared, timed. The copy is thrown
+# away afterwards, so nothing here goes back.
+# shellcheck shell=dash disable=SC2034,SC2154
+
+# observe_on DIR before|after LEVEL [ARG...]: what the server on DIR holds; one line of JSON for each event.
+observe_on() {
+  observed_dir=$1 observed_what=$2
+  shift 2
+  cat "${0%/*}/sql.sh" "${0%/*}/observe.sh" >"$BOX/observe.sh"
+  PGDATA=$observed_dir POSTGRES_USER=$SUPERUSER sh "$BOX/observe.sh" "$observed_what" "$WORK" "$@" 2>"$BOX/observe.err"
+}
+
+# quietly: options without which a copy would act on the outside world: jobs, subscriptions, archived WAL.
+quietly() {
+  printf '%s' "-c max_worker_processes=0 -c archive_mode=off"
+  [ "$FROM" = "${FROM%.*}" ] || return 0
+  printf '%s' " -c max_logical_replication_workers=0"
+}
+
+# took: the milliseconds since the last call in TOOK.
+took() {
+  clock
+  TOOK=$((NOW - ${took_since:-$NOW}))
+  took_since=$NOW
+}
+
+# The copy shows a server that was cut off; its own crash recovery comes first, and is no part of a real upgrade.
+recover_copy() {
+  rm -f "$OLD/postmaster.pid"
+  chmod 0700 "$OLD"
+  cp "$BOX/old.conf" "$OLD/postgresql.conf"
+  if ! "$OLD_BIN/pg_ctl" -D "$OLD" -w -t 3600 -l "$BOX/recovery.log" -o "$(quietly) ${PGUP_OLD_OPTIONS:-}" start >/dev/null 2>&1; then
+    tail_of "$BOX/recovery.log" 15 1500
+    stop_servers
+    refuse recovery_failed "$TAIL"
+  fi
+  took
+  RECOVERY_MS=$TOOK
+  if ! observe_on "$OLD" before "${PGUP_VERIFY:-auto}" >"$BOX/observed"; then
+    stop_servers
+    tail_of "$BOX/observe.err" 5 1500
+    refuse observation "$(cat "$BOX/observed") $TAIL"
+  fi
+  tail -n 1 "$BOX/observed"
+  took
+  OBSERVE_MS=$TOOK
+  "$OLD_BIN/pg_ctl" -D "$OLD" -m fast -w stop >/dev/null 2>&1 || :
+  control_state "$OLD" || STATE=
+  [ "$STATE" = 1 ] || refuse recovery_failed "the copy does not stop cleanly"
+}
+
+# What comes after pg_upgrade in a real run: the new server starts, is compared, and gets its first statistics.
+try_new() {
+  took
+  PGUP_NEW_OPTIONS="$(quietly) ${PGUP_NEW_OPTIONS:-}"
+  if ! start_new "$DATA"; then
+    tail_of "$BOX/test.log" 15 1500
+    refuse new_server_start "$TAIL"
+  fi
+  took
+  START_MS=$TOOK
+  # What differs is told line by line; the last line is the verdict.
+  observe_on "$DATA" after "${PGUP_VERIFY:-auto}" writers=no || :
+  took
+  VERIFY_MS=$TOOK
+  ANALYZED=true
+  PGOPTIONS='-c default_statistics_target=1 -c vacuum_cost_delay=0' "$NEW_BIN/vacuumdb" --all --analyze-only -j "${PGUP_JOBS:-1}" \
+    -h "$BOX/sock" -p 50432 -U "$SUPERUSER" >"$BOX/analyze.log" 2>&1 || ANALYZED=false
+  took
+  ANALYZE_MS=$TOOK
+  "$NEW_BIN/pg_ctl" -D "$DATA" -m fast -w stop >/dev/null 2>&1 || :
+}
+
+rehearse() {
+  : "${RUN:?}" "${FROM:?}" "${TO:?}" "${DATA:?}"
+  WORK_MODE=0700
+  if [ "${PGUP_GROUP_ACCESS:-0}" = 1 ]; then WORK_MODE=0750; fi
+  setup_box
+  lock
+  mkdir -p "$WORK" || refuse work_not_writable "cannot create $WORK"
+  journal_read
+  case $STEP in
+    none | prepare | prepared) ;;
+    *) refuse interrupted "this copy was begun at step $STEP and is of no use any more" ;;
+  esac
+  rm -f "$DATA/postmaster.pid"
+  prepare
+  took_since=$NOW
+  note guard 0 0 0
+  journal_sync
+  leave "$DATA" "$OLD" "$ASIDE" || refuse move_failed "an entry of the data directory cannot be moved"
+  chmod "$WORK_MODE" "$NEW"
+  recover_copy
+  note guarded
+  clock
+  SEEN=$NOW GUARDED_AT=$NOW ATTEMPTS=1
+  note pg_upgrade 1
+  journal_sync "$DATA" "$OLD" "$ASIDE"
+  attempt
+  # The event of the result has told why.
+  [ "$STEP" = placed ] || exit 4
+  UPGRADED_MS=$((NOW - SEEN))
+  try_new
+  event rehearsed "\"recovery_ms\":$RECOVERY_MS,\"observe_ms\":$OBSERVE_MS,\"upgrade_ms\":$UPGRADED_MS,\"pg_upgrade_ms\":$((UPGRADE_END - UPGRADE_BEGIN)),\"start_ms\":$START_MS,\"verify_ms\":$VERIFY_MS,\"analyze_ms\":$ANALYZE_MS,\"analyzed\":$ANALYZED"
+  exit 0
+}

@@ -1,0 +1,107 @@
+//! A pod made for one errand on a volume: it does that and ends.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::pod;
+use super::worker::{self, Worker};
+use crate::error::{Failure, Result};
+use crate::exec::Acting;
+use crate::exec::store::instance_label;
+use crate::k8s::names;
+use crate::manifests::pod::Blueprint;
+
+/// A pod that moves data may take as long as the data is large.
+pub(super) const LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// What the pod is told.
+pub(super) struct Errand<'a> {
+    /// `PGUP_MODE` of the worker.
+    pub(super) mode: &'a str,
+    /// More environment.
+    pub(super) env: BTreeMap<String, String>,
+    /// The claim to work on; the instance's own when none is named.
+    pub(super) claim: Option<&'a str>,
+    /// A claim that was made from a snapshot, mounted beside it.
+    pub(super) snapshot_claim: Option<&'a str>,
+    /// The node to run on, where the volume is in use.
+    pub(super) node: Option<&'a str>,
+    /// The events that end the errand.
+    pub(super) ends: &'a [&'a str],
+}
+
+/// What the pod said.
+pub(super) struct Said {
+    /// The event that ended it.
+    pub(super) last: Value,
+    /// Every event.
+    pub(super) events: Vec<Value>,
+}
+
+impl<'a> Errand<'a> {
+    /// An errand on the instance's own claim.
+    pub(super) fn new(mode: &'a str) -> Self {
+        Self {
+            mode,
+            env: BTreeMap::new(),
+            claim: None,
+            snapshot_claim: None,
+            node: None,
+            ends: &["result", "removed", "refused", "usage"],
+        }
+    }
+
+    /// Name of its pod.
+    pub(super) fn pod_name(&self, run: &str) -> String {
+        names::name(&["pg-upgrade", run, self.mode])
+    }
+
+    /// Runs the pod to its end and removes it.
+    pub(super) async fn run(&self, acting: &mut Acting<'_>) -> Result<Said> {
+        let k8s = acting.k8s;
+        let upgrade =
+            acting.record.upgrade.clone().ok_or_else(|| {
+                Failure::usage(format!("run {} upgraded nothing", acting.record.run))
+            })?;
+        let name = self.pod_name(&acting.record.run);
+        let template = crate::discover::target::template(k8s, acting.record.target()).await?;
+        let mut env = pod::worker_env(acting.record, &upgrade);
+        env.insert("PGUP_MODE".to_owned(), self.mode.to_owned());
+        env.extend(self.env.clone());
+        let groups: Vec<i64> = acting.record.instance.fs_group.into_iter().collect();
+        let own = acting.record.instance.claim.as_ref();
+        let blueprint = Blueprint {
+            name: &name,
+            run: &names::fit(&acting.record.run),
+            instance: &instance_label(acting.record.target()),
+            part: "errand",
+            script: "worker.sh",
+            old_image: Some(&upgrade.old_image),
+            image: &upgrade.new_image,
+            node: self.node,
+            uid: upgrade.uid,
+            gid: upgrade.gid,
+            groups: &groups,
+            claim: self.claim.or(own.map(|c| c.id.name.as_str())),
+            snapshot_claim: self.snapshot_claim,
+            env: &env,
+            restart: true,
+            template: &template,
+        };
+        pod::create(k8s, &blueprint, &upgrade.worker_files).await?;
+        pod::await_started(acting, &name).await?;
+        let mut worker = Worker::attach(k8s, &name);
+        let last = worker
+            .wait_for(self.ends, LIMIT, |event| {
+                acting.note(worker::name_of(event));
+            })
+            .await?;
+        pod::remove(k8s, &name).await?;
+        Ok(Said {
+            last,
+            events: worker.events,
+        })
+    }
+}

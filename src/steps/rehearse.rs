@@ -1,0 +1,103 @@
+//! The upgrade of a copy, and the end of that copy.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use serde_json::{Value, json};
+
+use super::errand::Errand;
+use super::{pod, worker};
+use crate::error::{Exit, Failure, Result};
+use crate::exec::Acting;
+use crate::k8s::snapshot::VolumeSnapshot;
+use crate::k8s::write::delete_own;
+use crate::plan::rehearse::{predicted_ms, strayed};
+use crate::verify;
+
+const MODE: &str = "rehearse";
+
+/// Upgrades the copy, compares it with itself and with the live server, and keeps the times in the record.
+pub(super) async fn rehearse(acting: &mut Acting<'_>, claim: &str) -> Result<String> {
+    let level = acting.record.asked.verify.clone();
+    let errand = Errand {
+        env: BTreeMap::from([("PGUP_VERIFY".to_owned(), level)]),
+        claim: Some(claim),
+        ends: &["rehearsed", "refused", "exit"],
+        ..Errand::new(MODE)
+    };
+    let said = errand.run(acting).await?;
+    let find = |name: &str| {
+        let mut events = said.events.iter().rev();
+        events.find(|event| worker::name_of(event) == name)
+    };
+    if worker::name_of(&said.last) != "rehearsed" {
+        return Err(broken(&said.last, find("result")));
+    }
+    let verdict = find("verified").cloned().unwrap_or_default();
+    let mut result = said.last.clone();
+    result["outcome"] = json!("rehearsed");
+    result["predicted_outage_ms"] = json!(predicted_ms(&result));
+    let differences: Vec<Value> = said
+        .events
+        .iter()
+        .filter(|event| worker::name_of(event) == "difference")
+        .cloned()
+        .collect();
+    let live = acting.record.observed.last().cloned().unwrap_or_default();
+    let copy = find("observed").cloned().unwrap_or_default();
+    for text in strayed(&live, &copy) {
+        acting.ui.warn(text);
+    }
+    for doubt in verify::doubts(&verdict) {
+        acting.ui.warn(doubt);
+    }
+    acting.record.result = Some(result);
+    acting.record.observed.push(verdict.clone());
+    if differences.is_empty() && verdict["differences"] == 0 {
+        return Ok(verify::sentence(&verdict));
+    }
+    let failure = Failure::new(
+        Exit::Failed,
+        "the upgraded copy differs from what it was before",
+    );
+    Err(differences
+        .iter()
+        .take(10)
+        .fold(failure, |failure, d| failure.hint(verify::explain(d))))
+}
+
+/// Why the copy could not be upgraded: the refusal's words, else those of the worker's own result.
+fn broken(last: &Value, result: Option<&Value>) -> Failure {
+    let event = if worker::name_of(last) == "refused" {
+        last
+    } else {
+        result.unwrap_or(last)
+    };
+    let words: Vec<&str> = ["reason", "detail", "log_tail"]
+        .iter()
+        .filter_map(|key| event[key].as_str())
+        .filter(|text| !text.trim().is_empty())
+        .collect();
+    Failure::new(
+        Exit::Failed,
+        format!("the upgrade of the copy failed: {}", words.join(": ")),
+    )
+}
+
+/// Deletes the pod, the claim and the volume snapshot of a rehearsal; none of them needs to exist.
+pub(super) async fn drop_clone(
+    acting: &mut Acting<'_>,
+    snapshot: &str,
+    claim: &str,
+) -> Result<String> {
+    let k8s = acting.k8s;
+    pod::remove(k8s, &Errand::new(MODE).pod_name(&acting.record.run)).await?;
+    delete_own(&k8s.api::<PersistentVolumeClaim>(), claim)
+        .await
+        .map_err(|e| Failure::from(e).context(format!("deleting PersistentVolumeClaim {claim}")))?;
+    delete_own(&k8s.api::<VolumeSnapshot>(), snapshot)
+        .await
+        .map_err(|e| Failure::from(e).context(format!("deleting VolumeSnapshot {snapshot}")))?;
+    acting.record.snapshots.retain(|s| s.name != snapshot);
+    Ok(String::new())
+}

@@ -1,0 +1,130 @@
+//! The upgrade of a copy, while the server in use goes on.
+
+use crate::support::{Instance, Space, Writer, assert_same, own_cluster};
+
+/// Copies that are still there.
+fn copies(space: &Space) -> Vec<String> {
+    space.ours("volumesnapshots,persistentvolumeclaims,pods,jobs")
+}
+
+#[test]
+fn a_rehearsal_tells_the_outage_and_leaves_nothing() {
+    if !own_cluster("a volume snapshot") {
+        return;
+    }
+    let space = Space::new("rehearse");
+    let pg = space.install(&Instance::library("library-statefulset", 13));
+    pg.seed();
+    let before = pg.fingerprint();
+    let line = "rehearse statefulset/pg --to 17";
+    let report = space.plugin(&format!("{line} -o json")).exits(0).json();
+    assert_eq!(report["kind"], "RehearsalReport", "{report:#}");
+    let predicted = report["predictedOutageMs"].as_u64().unwrap();
+    assert!(
+        predicted > report["pgUpgradeMs"].as_u64().unwrap(),
+        "{report:#}"
+    );
+    assert_eq!(report["verified"]["differences"], 0, "{report:#}");
+    assert_eq!(pg.major(), 13);
+    assert_same(&before, &pg.fingerprint());
+    assert_eq!(copies(&space), [""; 0]);
+    assert_eq!(space.leftovers(), [""; 0]);
+    space.plugin("history").exits(0).says("rehearsed");
+
+    // It is the estimate of what comes after it.
+    let plan = space
+        .plugin("preflight statefulset/pg --to 17 -o json")
+        .exits(0)
+        .json();
+    assert_eq!(plan["plan"]["estimatedOutageMs"], predicted, "{plan:#}");
+    assert_eq!(plan["plan"]["rehearsed"], true, "{plan:#}");
+    space
+        .plugin(&format!(
+            "run statefulset/pg --to 17 -y --outage-budget {}ms",
+            predicted - 1
+        ))
+        .exits(3)
+        .says("budget");
+    assert_eq!(pg.major(), 13);
+    let done = space.plugin("run statefulset/pg --to 17 -y").exits(0);
+    assert_eq!(pg.major(), 17, "{done}");
+    assert_same(&before, &pg.fingerprint());
+    space.assert_password_is_nowhere();
+}
+
+#[test]
+fn a_bitnami_server_is_rehearsed_while_a_client_writes() {
+    if !own_cluster("a volume snapshot") {
+        return;
+    }
+    let space = Space::new("rehearseb");
+    let pg = space.install(&Instance::bitnami("bitnami-statefulset", 15).class("xfs"));
+    pg.seed();
+    let writer = Writer::start(&space);
+    space
+        .plugin("rehearse statefulset/pg-postgresql --to 18")
+        .exits(0)
+        .says("of outage");
+    let gap = writer.longest_gap();
+    writer.assert_nothing_lost(&pg, "shop");
+    assert_eq!(pg.major(), 15);
+    assert_eq!(copies(&space), [""; 0]);
+    eprintln!("the writer waited {} ms at most", gap.as_millis());
+}
+
+#[test]
+fn an_interrupted_or_failed_rehearsal_leaves_nothing() {
+    if !own_cluster("a volume snapshot") {
+        return;
+    }
+    let space = Space::new("rehearsex");
+    let pg = space.install(&Instance::library("library-statefulset", 15));
+    pg.seed();
+    let before = pg.fingerprint();
+    let line = "rehearse statefulset/pg --to 17";
+
+    let mut cli = space.start(line);
+    cli.wait_for("started  rehearse the upgrade on the clone");
+    cli.interrupt();
+    cli.finish().exits(130).says("not touched");
+    assert_eq!(copies(&space), [""; 0]);
+
+    let mut cli = space.start(line);
+    cli.wait_for("started  rehearse the upgrade on the clone");
+    cli.kill();
+    assert_ne!(copies(&space), [""; 0]);
+    space
+        .plugin(line)
+        .exits(0)
+        .says("deleting what is left of rehearsal");
+    assert_eq!(copies(&space), [""; 0]);
+
+    // What no check knows, the copy shows.
+    let view = "CREATE VIEW v AS SELECT checkpoints_timed FROM pg_stat_bgwriter";
+    pg.sql("postgres", view);
+    space
+        .plugin(line)
+        .exits(1)
+        .says("checkpoints_timed")
+        .says("not touched");
+    assert_eq!(copies(&space), [""; 0]);
+    pg.sql("postgres", "DROP VIEW v");
+    assert_eq!(pg.major(), 15);
+    assert_same(&before, &pg.fingerprint());
+    assert_eq!(space.leftovers(), [""; 0]);
+}
+
+#[test]
+fn there_is_no_rehearsal_without_snapshots() {
+    if !own_cluster("a class without snapshots") {
+        return;
+    }
+    let space = Space::new("rehearsen");
+    let pg = space.install(&Instance::library("library-statefulset", 15).class("ext4-nosnap"));
+    pg.sql("postgres", "CREATE TABLE t AS SELECT 1 AS x");
+    space
+        .plugin("rehearse statefulset/pg --to 17 --transfer copy")
+        .exits(3)
+        .says("cannot be snapshotted");
+    assert_eq!(copies(&space), [""; 0]);
+}
