@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -348,6 +349,28 @@ impl Record {
         Some(end?.as_millisecond() - start?.as_millisecond())
     }
 
+    /// What is left of `--outage-budget`; `None` without one, and once going back would take longer than going on: on the
+    /// way back, and when the new server has been let loose on files that both clusters share.
+    pub fn budget_left(&self, now: Timestamp) -> Option<Duration> {
+        let budget = self.asked.outage_budget_ms?;
+        let shared = |u: &Upgrade| matches!(u.transfer.as_str(), "link" | "swap");
+        let begun = |entry: &&Entry| entry.started_at.is_some();
+        let mut steps = self.steps.iter().filter(begun);
+        let too_late = steps.any(|entry| {
+            entry.phase == Phase::Back
+                || matches!(entry.step, Step::Switch { .. })
+                    && self.upgrade.as_ref().is_some_and(shared)
+        });
+        if too_late {
+            return None;
+        }
+        let off = self.steps.iter().filter(|e| e.step.begins_outage());
+        let since = off.filter_map(|e| e.started_at).min();
+        let spent = since.map_or(0, |at| now.as_millisecond() - at.as_millisecond());
+        let spent = u64::try_from(spent).unwrap_or(0);
+        Some(Duration::from_millis(budget.saturating_sub(spent)))
+    }
+
     /// Name of the run's upgrade pod and of the ConfigMap with its scripts.
     pub fn pod_name(&self) -> String {
         pod_name(&self.run)
@@ -393,6 +416,33 @@ mod tests {
             uid: "u".into(),
         };
         Step::Scale { workload, from, to }
+    }
+
+    #[test]
+    fn the_outage_budget_runs_from_the_stop_and_ends_where_going_on_is_shorter() {
+        let mut record = record();
+        assert_eq!(record.budget_left(at(0)), None);
+        record.asked.outage_budget_ms = Some(20_000);
+        assert_eq!(record.budget_left(at(50)), Some(Duration::from_secs(20)));
+        done(&mut record, Phase::Upgrade, Step::Stop { from: 1 }, 0, 1);
+        assert_eq!(record.budget_left(at(5)), Some(Duration::from_secs(15)));
+        assert_eq!(record.budget_left(at(25)), Some(Duration::ZERO));
+        let switch = Step::Switch {
+            from: "postgres:13".into(),
+            to: "postgres:17".into(),
+            replicas: 1,
+            pgdata: None,
+        };
+        done(&mut record, Phase::Upgrade, switch, 5, 5);
+        let (instance, server, target) = crate::plan::upgrade::tests::facts(false, true, true);
+        let request = crate::plan::upgrade::tests::request();
+        record.upgrade =
+            crate::plan::upgrade::decide(&request, &instance, &server, &target, true).ok();
+        assert_eq!(record.budget_left(at(6)), None);
+        record.upgrade.as_mut().unwrap().transfer = "copy".into();
+        assert_eq!(record.budget_left(at(6)), Some(Duration::from_secs(14)));
+        done(&mut record, Phase::Back, Step::Down, 6, 7);
+        assert_eq!(record.budget_left(at(7)), None);
     }
 
     fn done(record: &mut Record, phase: Phase, step: Step, from: i64, to: i64) {

@@ -305,10 +305,12 @@ pub(super) async fn await_server(
     let mut moved = false;
     let mut replaced: Vec<String> = Vec::new();
     let mut uid = None;
+    let patience = Duration::from_secs(seconds);
+    let budget = acting.record.budget_left(acting.k8s.now());
     let outcome = wait_list(
         acting.k8s.api::<Pod>(),
         &selector,
-        Duration::from_secs(seconds),
+        budget.map_or(patience, |left| left.min(patience)),
         |pods: &[Pod]| {
             for pod in pods.iter().filter(|p| has_image(p, &container, &other)) {
                 // A StatefulSet waits for a broken pod to be ready before it replaces it, so for ever.
@@ -345,6 +347,9 @@ pub(super) async fn await_server(
             let failure = match error {
                 WaitError::Failed(why) => {
                     Failure::new(Exit::Failed, format!("the server does not start: {why}"))
+                }
+                WaitError::TimedOut { .. } if budget.is_some_and(|left| left < patience) => {
+                    Failure::from(error).context("the outage budget is used up")
                 }
                 other => Failure::from(other)
                     .context(format!("waiting until {} is ready", acting.record.target())),

@@ -210,6 +210,10 @@ pub fn attach<'b>(acting: &'b mut Acting<'_>) -> Result<&'b mut Worker> {
         .ok_or_else(|| Failure::new(Exit::Failed, "no upgrade pod"))
 }
 
+/// Without a budget `pg_upgrade` may take as long as the data is large.
+const LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// Time to start the server, which is part of the outage too.
+const START: Duration = Duration::from_secs(3);
 /// Times that a lost upgrade pod is made again; its journal tells the new one where to go on.
 const PODS: usize = 3;
 
@@ -247,13 +251,15 @@ pub async fn await_result(acting: &mut Acting<'_>) -> Result<String> {
 async fn follow_to_result(acting: &mut Acting<'_>) -> Result<Value> {
     let mut pods = 1;
     loop {
+        let left = acting.record.budget_left(acting.k8s.now());
+        let limit = left.map_or(LIMIT, |left| left.saturating_sub(START));
         attach(acting)?;
         let mut worker = acting
             .worker
             .take()
             .ok_or_else(|| Failure::new(Exit::Failed, "no upgrade pod"))?;
         let outcome = worker
-            .wait_for(&["result"], budget_left(acting), |event| {
+            .wait_for(&["result"], limit, |event| {
                 if let ("phase", Some(name)) = (name_of(event), event["name"].as_str()) {
                     acting.note(name);
                 }
@@ -282,28 +288,15 @@ async fn follow_to_result(acting: &mut Acting<'_>) -> Result<Value> {
                     return Ok(result.clone());
                 }
             }
+            Err(failure)
+                if acting
+                    .record
+                    .budget_left(acting.k8s.now())
+                    .is_some_and(|left| left <= START) =>
+            {
+                return Err(failure.context("the outage budget is used up"));
+            }
             other => return other,
         }
     }
-}
-
-/// What is left of `--outage-budget`; a day without one.
-fn budget_left(acting: &Acting<'_>) -> Duration {
-    let day = Duration::from_secs(24 * 3600);
-    let Some(budget) = acting.record.asked.outage_budget_ms else {
-        return day;
-    };
-    let begun = acting
-        .record
-        .steps
-        .iter()
-        .filter(|e| e.step.begins_outage())
-        .filter_map(|e| e.started_at)
-        .min();
-    let spent = begun.map_or(0, |at| {
-        acting.k8s.now().as_millisecond() - at.as_millisecond()
-    });
-    let spent = u64::try_from(spent).unwrap_or(0);
-    // Time to start the server is part of the outage too.
-    Duration::from_millis(budget.saturating_sub(spent + 3000))
 }

@@ -37,6 +37,25 @@ fn a_new_server_that_refuses_to_start_ends_with_the_old_one_up() {
 }
 
 #[test]
+fn an_outage_that_exceeds_its_budget_ends_with_the_old_server_up() {
+    let space = Space::new("budget");
+    // Ready on the old version only.
+    let probe = "[pg_isready, -U, postgres, -h, 127.0.0.1]";
+    let ready = "[sh, -c, 'grep -qx 15 \"$PGDATA/PG_VERSION\"']";
+    let pg = space.install(&Instance::library("library-statefulset", 15).with(probe, ready));
+    pg.seed();
+    let before = pg.fingerprint();
+    let done = space
+        .plugin("run statefulset/pg --to 17 --transfer copy --outage-budget 25s -y")
+        .exits(1)
+        .says("the outage budget is used up");
+    pg.wait_ready();
+    assert_eq!(pg.major(), 15, "{done}");
+    assert_same(&before, &pg.fingerprint());
+    assert_eq!(space.leftovers(), [""; 0]);
+}
+
+#[test]
 fn the_old_version_is_scaled_up_in_the_middle_of_pg_upgrade() {
     let space = Space::new("scaledup");
     let pg = space.install(&Instance::library("library-statefulset", 13));
