@@ -44,6 +44,7 @@ fn instance(version: &str, mount_path: &str) -> InstanceFacts {
         claim_deleted_when_scaled: false,
         grace_seconds: 60,
         fs_group: None,
+        down: None,
         pod: Some(PodFacts {
             name: "pg-0".to_owned(),
             uid: "uid-of-pg-0".to_owned(),

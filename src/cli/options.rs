@@ -64,6 +64,9 @@ pub struct UpgradeOptions {
     /// Image to go to, said in full
     #[arg(long, value_name = "REF", value_parser = values::image)]
     pub image: Option<String>,
+    /// Image that the data was made with, where the server does not start with its present one
+    #[arg(long, value_name = "REF", value_parser = values::image)]
+    pub old_image: Option<String>,
     /// How the data goes to the new version
     #[arg(long, value_enum, default_value_t)]
     pub method: Method,

@@ -1,5 +1,6 @@
 //! One file per subcommand: discover, decide, show, confirm, execute, report.
 
+mod bring_up;
 pub mod cleanup;
 pub mod completion;
 pub mod history;

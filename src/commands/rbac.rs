@@ -24,11 +24,13 @@ pub struct RbacArgs {
 /// # Errors
 /// When stdout cannot be written.
 pub fn run(args: &RbacArgs, out: &mut dyn Write) -> Result<Exit> {
+    let mut rules = rules(args.read_only);
+    rules.extend(values(HELPFUL, args.read_only));
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
         "metadata": {"name": args.name},
-        "rules": rules(args.read_only),
+        "rules": rules,
     });
     out.write_all(output::yaml(&role)?.as_bytes())?;
     Ok(Exit::Done)
@@ -104,9 +106,24 @@ const RULES: &[Rule] = &[
     ),
 ];
 
-/// The rules of the Role.
+/// What makes answers better and is not needed: why a pod does not start, which image a workload had before.
+const HELPFUL: &[Rule] = &[
+    ("", &["events"], &["list"], &[]),
+    (
+        "apps",
+        &["controllerrevisions", "replicasets"],
+        &["list"],
+        &[],
+    ),
+];
+
+/// The rules that the commands cannot do without.
 pub fn rules(read_only: bool) -> Vec<Value> {
-    RULES
+    values(RULES, read_only)
+}
+
+fn values(rules: &[Rule], read_only: bool) -> Vec<Value> {
+    rules
         .iter()
         .map(|(group, resources, read, write)| {
             let verbs: Vec<&str> = read

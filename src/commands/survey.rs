@@ -107,6 +107,7 @@ pub(super) async fn survey(
     };
     let target = match probe {
         Probe::Nothing => None,
+        Probe::Pod if server.is_none() => None,
         Probe::Pod => {
             Some(probe_image(session, &found, server.as_ref(), &image, options.to).await?)
         }
@@ -116,9 +117,7 @@ pub(super) async fn survey(
         (Some(server), Some(target)) => {
             plan::decide(&request, &found.facts, server, target, pgdata_is_set)
         }
-        (None, _) => {
-            Err("no server runs, so its facts could not be read; start it first".to_owned())
-        }
+        (None, _) => Err("no server runs, so nothing is known about its databases".to_owned()),
         (_, None) => Err("the target image was not looked into (--read-only)".to_owned()),
     };
     let upgrade = match upgrade {
@@ -173,6 +172,10 @@ fn target_image(instance: &InstanceFacts, options: &UpgradeOptions) -> Result<St
             MajorVersion::new(u16::try_from(major).unwrap_or(u16::MAX)),
         )
         .map_err(|e| Failure::usage(e.to_string()).hint("say the new image in full with --image")),
+        // Somebody has set the new image already.
+        (None, None) if instance.down.as_ref().is_some_and(|d| !d.scaled_to_zero) => {
+            Ok(instance.image.clone())
+        }
         (None, None) => Err(Failure::usage(
             "which version? say --to MAJOR, or --image REF",
         )),
@@ -180,7 +183,12 @@ fn target_image(instance: &InstanceFacts, options: &UpgradeOptions) -> Result<St
 }
 
 async fn read_server(session: &Session, found: &Found) -> Result<Option<ServerFacts>> {
-    let Some(pod) = &found.facts.pod else {
+    let Some(pod) = found
+        .facts
+        .pod
+        .as_ref()
+        .filter(|_| found.facts.down.is_none())
+    else {
         return Ok(None);
     };
     discover::server::read(&session.k8s, &pod.name, &found.facts.container)
@@ -239,7 +247,9 @@ async fn probe_image(
     image: &str,
     to: Option<u32>,
 ) -> Result<TargetFacts> {
-    let expected = to.or_else(|| tag_major(image)).unwrap_or(0);
+    let expected = to
+        .or_else(|| Some(u32::from(image::major(image)?.number())))
+        .unwrap_or(0);
     let refused = match probe_pod(session, found, server, image, expected).await? {
         Ok(facts) => return Ok(facts),
         Err(refused) => refused,
@@ -263,15 +273,6 @@ async fn probe_image(
         Failure::refused(format!("image {image} cannot be the target: {what}"))
             .hint("nothing was changed; name another image with --image"),
     )
-}
-
-/// The major version that a tag seems to name.
-fn tag_major(image: &str) -> Option<u32> {
-    let tag = image::parse(image).ok()?.tag?;
-    tag.split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
 }
 
 /// Runs a short-lived pod of the new image beside the server; gives its facts, or the event in which it refused.

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::bring_up::bring_up;
 use super::report::RunReport;
 use super::runs::{self, Run};
 use super::survey::{Probe, Survey, survey};
@@ -66,28 +67,28 @@ pub(super) async fn execute(
     output: &OutputArgs,
     out: &mut dyn Write,
 ) -> Result<Exit> {
-    if let Some(mut run) = begun(wish, session).await? {
-        session.ui.say(format!(
-            "going on with run {}, begun by {}",
-            run.record.run, run.record.started_by
-        ));
-        let lease = Lease::acquire(&session.k8s, &session.ui, run.record.target()).await?;
-        // Another client may have gone on in the meantime.
-        if let Some(newer) =
-            runs::current(session, &run.record.target().clone(), Some(&run.record.run)).await?
-        {
-            run = newer;
-        }
-        let outcome = finish(session, &mut run, &lease).await;
-        lease.release().await;
-        return report(session, output, out, &run, outcome);
+    if let Some(run) = begun(wish, session).await? {
+        return go_on(session, run, output, out).await;
     }
-    let survey = survey(session, wish.target, wish.options, Probe::Pod).await?;
+    let mut survey = survey(session, wish.target, wish.options, Probe::Pod).await?;
+    let raised;
+    let wish = if survey.found.facts.down.is_some() && survey.server.is_none() {
+        let Some(options) = bring_up(session, &survey, wish.options, wish.act).await? else {
+            return Ok(Exit::Done);
+        };
+        raised = options;
+        survey = super::survey::survey(session, wish.target, &raised, Probe::Pod).await?;
+        &Wish {
+            options: &raised,
+            ..*wish
+        }
+    } else {
+        wish
+    };
     if let Some(done) = already_there(wish, session, &survey) {
         return done;
     }
     refuse_blocked(session, &survey)?;
-    let mut survey = survey;
     let upgrade = survey.upgrade.clone().map_err(Failure::refused)?;
     within_budget(wish, upgrade.estimate_ms)?;
     let open = runs::current(
@@ -155,6 +156,29 @@ pub(super) async fn execute(
             return Err(failure);
         }
     };
+    lease.release().await;
+    report(session, output, out, &run, outcome)
+}
+
+/// Goes on where an earlier client stopped or was killed.
+async fn go_on(
+    session: &Session,
+    mut run: Run,
+    output: &OutputArgs,
+    out: &mut dyn Write,
+) -> Result<Exit> {
+    session.ui.say(format!(
+        "going on with run {}, begun by {}",
+        run.record.run, run.record.started_by
+    ));
+    let lease = Lease::acquire(&session.k8s, &session.ui, run.record.target()).await?;
+    // Another client may have gone on in the meantime.
+    if let Some(newer) =
+        runs::current(session, &run.record.target().clone(), Some(&run.record.run)).await?
+    {
+        run = newer;
+    }
+    let outcome = finish(session, &mut run, &lease).await;
     lease.release().await;
     report(session, output, out, &run, outcome)
 }

@@ -1,6 +1,7 @@
 //! Reads the outside world into facts; never writes.
 
 pub mod clients;
+pub mod down;
 pub mod namespace;
 pub mod observe;
 pub mod queries;

@@ -9,7 +9,7 @@ use kube::api::Patch;
 use serde_json::Value;
 
 use super::namespace::{Namespace, Workload, selects};
-use super::storage;
+use super::{down, storage};
 use crate::error::{Exit, Failure, Result};
 use crate::facts::instance::{Family, InstanceFacts, ObjectId, Owner, OwnerKind, PodFacts};
 use crate::k8s::K8s;
@@ -105,6 +105,7 @@ pub async fn find(
             .security_context
             .as_ref()
             .and_then(|s| s.fs_group),
+        down: down::read(k8s, &workload, &server.name, pod).await,
         pod: pod.map(|pod| pod_facts(pod, &server.name)),
         claim,
         mount_path,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::postgres::version::MajorVersion;
+
 /// Identifies one object exactly: its name can be reused, its UID cannot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,6 +70,9 @@ pub struct InstanceFacts {
     pub fs_group: Option<i64>,
     /// The pod that runs the server, if there is one.
     pub pod: Option<PodFacts>,
+    /// Why no server runs, when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down: Option<Down>,
     /// The claim that holds the data directory.
     pub claim: Option<ClaimFacts>,
     /// Where that claim is mounted in the server's container.
@@ -84,6 +89,20 @@ pub struct InstanceFacts {
     pub autoscalers: Vec<String>,
     /// Pod Security level enforced in the namespace (`restricted`, `baseline`, `privileged`, empty when unset or unreadable).
     pub pod_security: String,
+}
+
+/// A server that does not run, and what is known about starting it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Down {
+    /// Nobody asks for a pod: the workload is at zero replicas.
+    pub scaled_to_zero: bool,
+    /// The last words of a server that ended again and again; empty when none was started.
+    pub said: String,
+    /// Major version of the data directory, as those words tell it.
+    pub data_major: Option<MajorVersion>,
+    /// Other images that the workload had before, the newest first.
+    pub earlier_images: Vec<String>,
 }
 
 /// The pod that runs the server.

@@ -293,12 +293,16 @@ pub(super) async fn await_server(
         .map(|p| p.node.clone())
         .unwrap_or_default();
     let k8s = acting.k8s.clone();
-    // The image of the other side of the upgrade: pods that somebody made before the switch have it.
+    // The image of the other side of the switch: pods that somebody made before it have it.
     let other = acting
         .record
-        .upgrade
+        .steps
         .iter()
-        .flat_map(|u| [&u.old_image, &u.new_image])
+        .filter_map(|e| match &e.step {
+            super::Step::Switch { from, to, .. } => Some([from, to]),
+            _ => None,
+        })
+        .flatten()
         .find(|image| **image != wanted)
         .cloned()
         .unwrap_or_default();

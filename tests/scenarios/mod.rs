@@ -1,6 +1,7 @@
 //! What users and bad luck do, one file a theme.
 
 mod clients;
+mod down;
 mod faults;
 mod input;
 mod layouts;
