@@ -123,6 +123,33 @@ measure() {
   remove_instance
 }
 
+# commit_p99 SECONDS: the 99th percentile of the latency of small commits at a steady rate, microseconds.
+commit_p99() {
+  k exec statefulset/pg -- sh -c 'rm -f /tmp/commits*; cd /tmp && pgbench -n -N -c 2 -R 50 -T "$1" -l --log-prefix=/tmp/commits -U postgres postgres >/dev/null 2>&1; cat /tmp/commits*' sh "$1" |
+    awk '{ print $3 }' | sort -n | awk '{ v[NR] = $1 } END { print v[int(NR * 0.99)] }'
+}
+
+# measure_rehearsal: what it predicts beside what the upgrade then takes, and what the live server's clients feel of it.
+measure_rehearsal() {
+  local report=$samples/.report predicted measured pid
+  instance ext4 data-ext4
+  k exec statefulset/pg -- pgbench -i -q -s 5 -U postgres postgres >/dev/null 2>&1
+  commit_p99 5 >/dev/null
+  sample commit-p99 "$(commit_p99 20)"
+  commit_p99 20 >"$samples/.p99" &
+  pid=$!
+  plugin rehearse statefulset/pg --to 17 --transfer link -o json >"$report" 2>"$samples/.story" || die "the rehearsal failed: $(<"$samples/.story")"
+  wait "$pid"
+  sample commit-p99-rehearsing "$(<"$samples/.p99")"
+  predicted=$(jq .predictedOutageMs "$report")
+  plugin run statefulset/pg --to 17 --transfer link --skip-vacuum -y -o json >"$report" 2>"$samples/.story" || die "the upgrade failed: $(<"$samples/.story")"
+  measured=$(jq .outageMs "$report")
+  sample predicted "$predicted"
+  sample measured "$measured"
+  say "  rehearsal: predicted $(seconds "$predicted"), then $(seconds "$measured")"
+  remove_instance
+}
+
 # measure_by_hand: what a careful person types. The old programs are put in place before, as a ready-made image would have them.
 measure_by_hand() {
   local gap
@@ -202,6 +229,8 @@ table() {
     done
   done
   row outage-vs-by-hand/link-ext4 "$(ms_to_s "$(median outage/link-ext4)")" s "$(ms_to_s "$(median by-hand)")"
+  row rehearsal-prediction/link-ext4 "$(ms_to_s "$(median predicted)")" s "$(ms_to_s "$(median measured)")"
+  row commit-p99-while-rehearsing "$(ms_to_s "$(median commit-p99-rehearsing)")" ms "$(ms_to_s "$(median commit-p99)")"
   row help "$(ms_to_s "$(median help)")" ms 10
   row preflight "$(ms_to_s "$(median preflight)")" s 2
   row preflight-with-probe-pod "$(ms_to_s "$(median preflight-with-pod)")" s
@@ -226,6 +255,7 @@ for ((i = 0; i < runs; i++)); do
   measure link-ext4 ext4 link
   measure_by_hand
 done
+for ((i = 0; i < runs; i++)); do measure_rehearsal; done
 measure_preflight
 seed xfs
 for ((i = 0; i < runs; i++)); do measure clone-xfs xfs clone; done
