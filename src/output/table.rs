@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use unicode_width::UnicodeWidthStr as _;
+use comfy_table::{ColumnConstraint, Width, presets};
 
 use super::Look;
 
 /// Narrowest column with its padding, as in kubectl's tab writer.
-const MIN_WIDTH: usize = 6;
+const MIN_WIDTH: u16 = 6;
 /// Spaces between a column's longest cell and the next column.
-const PADDING: usize = 3;
+const PADDING: u16 = 3;
+/// Characters of a cell that count for the layout: comfy-table adds up widths in 16 bits.
+const LAID_OUT: usize = 20_000;
 
 /// What a cell says about its content; shown as a colour on a terminal and never the only sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,13 @@ impl Cell {
     pub fn of(value: impl std::fmt::Display) -> Self {
         Self::new(value.to_string(), Tone::Plain)
     }
+
+    fn shown(&self) -> Cow<'_, str> {
+        match self.text.as_str() {
+            "" => "<none>".into(),
+            text => one_line(text),
+        }
+    }
 }
 
 impl From<String> for Cell {
@@ -121,40 +130,37 @@ impl Table {
 
     /// The table as lines, each with its line end.
     pub fn render(&self, look: Look) -> String {
-        let mut lines: Vec<Vec<(Cow<str>, Tone)>> = Vec::new();
+        let mut rows: Vec<Vec<(Cow<str>, Tone)>> = Vec::new();
         if look.headers && !self.headers.is_empty() {
             let headers = self.headers.iter();
-            lines.push(
-                headers
-                    .map(|header| (printable(header), Tone::Plain))
-                    .collect(),
-            );
+            rows.push(headers.map(|text| (one_line(text), Tone::Plain)).collect());
         }
         for row in &self.rows {
-            lines.push(
-                row.iter()
-                    .map(|cell| (shown(&cell.text), cell.tone))
-                    .collect(),
-            );
+            rows.push(row.iter().map(|cell| (cell.shown(), cell.tone)).collect());
         }
-        let mut widths: Vec<usize> = Vec::new();
-        for line in &lines {
-            for (i, (text, _)) in line.iter().enumerate() {
-                let width = (text.width() + PADDING).max(MIN_WIDTH);
-                match widths.get_mut(i) {
-                    Some(widest) => *widest = width.max(*widest),
-                    None => widths.push(width),
-                }
-            }
+
+        let mut layout = comfy_table::Table::new();
+        layout.load_style(presets::NOTHING);
+        layout.add_rows(
+            rows.iter()
+                .map(|row| row.iter().map(|(text, _)| laid_out(text))),
+        );
+        for column in layout.column_iter_mut() {
+            column
+                .set_padding((0, PADDING))
+                .set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(MIN_WIDTH)));
         }
+
         let mut out = String::new();
-        for line in &lines {
-            let last = line.len().saturating_sub(1);
-            for (i, (text, tone)) in line.iter().enumerate() {
-                out.push_str(&tone.paint(text, look.color));
-                if i < last {
-                    let _ = write!(out, "{:1$}", "", widths[i] - text.width());
+        for (line, row) in layout.lines().zip(&rows) {
+            let mut rest = line.as_str();
+            // Colours come after the layout, which would count them as text.
+            for (text, tone) in row {
+                if let Some((padding, behind)) = rest.split_once(laid_out(text)) {
+                    out.push_str(padding);
+                    rest = behind;
                 }
+                out.push_str(&tone.paint(text, look.color));
             }
             out.push('\n');
         }
@@ -242,11 +248,16 @@ pub(super) fn render(sections: &[TableSection], look: Look) -> String {
     out
 }
 
-/// What is printed for a cell: `<none>` for nothing, the first line and `...` for several.
-fn shown(text: &str) -> Cow<'_, str> {
-    if text.is_empty() {
-        return "<none>".into();
+/// The start of a text, as far as it counts for the layout.
+fn laid_out(text: &str) -> &str {
+    match text.char_indices().nth(LAID_OUT) {
+        Some((end, _)) => &text[..end],
+        None => text,
     }
+}
+
+/// What is printed of a text in a table: the first line and `...` for several.
+fn one_line(text: &str) -> Cow<'_, str> {
     match text.find(['\n', '\r', '\x0c']) {
         Some(end) => format!("{}...", printable(&text[..end])).into(),
         None => printable(text),
@@ -368,6 +379,15 @@ mod tests {
         Method:   pg-upgrade
         To:       17
         ");
+    }
+
+    #[test]
+    fn a_cell_wider_than_any_terminal_stays_on_its_line() {
+        let long = "x y ".repeat(50_000);
+        let mut table = Table::new(["A", "B"]);
+        table.row(["1", long.as_str()]).row(["2", "z"]);
+        let expected = format!("A     B\n1     {long}\n2     z\n");
+        assert!(table.render(Look::default()) == expected);
     }
 
     #[test]
