@@ -191,6 +191,6 @@ fn state_tone(state: RunState) -> Tone {
         RunState::Upgraded | RunState::Restored | RunState::Rehearsed => Tone::Good,
         RunState::Open => Tone::Warn,
         RunState::Failed | RunState::HalfWay => Tone::Bad,
-        RunState::Cleaned => Tone::Dim,
+        RunState::Cleaned | RunState::Resumed => Tone::Dim,
     }
 }

@@ -55,7 +55,11 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
     .await?;
     let workload = found.facts.workload.clone();
     let mut all = runs::of(session, &workload).await?;
-    all.retain(|r| r.record.upgrade.is_some() && r.record.state != RunState::Cleaned);
+    all.retain(|r| {
+        r.record.upgrade.is_some()
+            && r.record.state != RunState::Cleaned
+            && !r.record.is_rehearsal()
+    });
     if let Some(id) = &args.target.run_id {
         all.retain(|r| r.record.run == *id);
     }

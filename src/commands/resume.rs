@@ -11,7 +11,7 @@ use crate::discover::{Namespace, target};
 use crate::error::{Exit, Result};
 use crate::output;
 use crate::plan::back::clients_back;
-use crate::record::Phase;
+use crate::record::{Phase, RunState};
 
 /// Bring back exactly what quiesce stopped
 ///
@@ -57,6 +57,11 @@ pub async fn run(args: &ResumeArgs, session: &Session, out: &mut dyn Write) -> R
     session.show("resume", &steps);
     run.record.plan(Phase::Resume, steps);
     runs::execute(session, &mut run).await?;
+    if run.record.state == RunState::Open && run.record.upgrade.is_none() {
+        run.record.state = RunState::Resumed;
+        run.record.finished_at = Some(session.k8s.now());
+        run.store.save(&run.record).await?;
+    }
     output::print(
         out,
         &args.output.output,

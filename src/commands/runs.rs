@@ -115,6 +115,7 @@ pub(super) async fn execute_or_back(session: &Session, run: &mut Run, lease: &Le
     }
     let steps = plan::back::after_failure(acting.record);
     if steps.is_empty() {
+        acting.turn_back(steps);
         acting.record.state = RunState::Failed;
         acting.record.finished_at = Some(session.k8s.now());
         acting.store.save(acting.record).await?;

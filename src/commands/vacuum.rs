@@ -46,7 +46,9 @@ pub async fn run(args: &VacuumArgs, session: &Session, out: &mut dyn Write) -> R
     let mut all = runs::of(session, &found.facts.workload).await?;
     all.retain(|r| {
         r.record.state == RunState::Upgraded
-            || (r.record.state == RunState::Open && r.record.upgrade.is_some())
+            || (r.record.state == RunState::Open
+                && r.record.upgrade.is_some()
+                && !r.record.is_rehearsal())
     });
     if let Some(id) = &args.target.run_id {
         all.retain(|r| r.record.run == *id);

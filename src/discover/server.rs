@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::queries;
+use super::{queries, sql};
 use crate::checks;
 use crate::facts::server::{
     Container, Contents, Control, Database, FileSetting, Found, LocaleProvider, ServerFacts,
@@ -141,12 +141,11 @@ const LIMIT: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// Reads everything in one exec in the server's container.
 ///
-/// The script goes in by stdin: in the address of the request it would be too long for some proxies, and end in audit logs.
 ///
 /// # Errors
 /// When the container cannot be reached, or the answer is not whole.
 pub async fn read(k8s: &K8s, pod: &str, container: &str) -> anyhow::Result<ServerFacts> {
-    let argv = ["sh", "-c", r#"script=$(cat) && eval "$script""#];
+    let argv = sql::FROM_STDIN;
     let script = script();
     let output = k8s
         .exec(

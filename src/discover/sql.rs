@@ -76,9 +76,13 @@ pub async fn sessions(k8s: &K8s, pod: &str, container: &str) -> Result<Vec<Sessi
     Ok(serde_json::from_str(answer.trim())?)
 }
 
+/// Runs the script that comes by stdin. In the address of the request it would be too long for some proxies, and end in
+/// audit logs.
+pub(super) const FROM_STDIN: [&str; 4] = ["sh", "-c", r#"script=$(cat) && eval "$script""#, "sh"];
+
 /// A script with the prelude that knows the way in.
-pub(super) fn with_prelude(script: &str) -> String {
-    format!("{PRELUDE}\n{script}")
+pub(super) fn with_prelude(script: &str) -> Vec<u8> {
+    format!("{PRELUDE}\n{script}").into_bytes()
 }
 
 /// Runs a script behind the prelude that knows the way in.
@@ -90,11 +94,9 @@ pub(super) async fn run(
     args: &[&str],
     limit: Duration,
 ) -> Result<String> {
-    let text = with_prelude(script);
-    let mut command = vec!["sh", "-c", &text, "sh"];
-    command.extend(args);
+    let command = [&FROM_STDIN, args].concat();
     let output = k8s
-        .exec(pod, container, &command, None, limit)
+        .exec(pod, container, &command, Some(with_prelude(script)), limit)
         .await
         .map_err(|e| Failure::from(e).context(format!("asking the server in Pod {pod}")))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

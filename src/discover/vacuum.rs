@@ -115,18 +115,11 @@ async fn follow(
 ) -> Result<bool> {
     let script = sql::with_prelude(VACUUM);
     let from = offset.to_string();
-    let argv = [
-        "sh",
-        "-c",
-        &script,
-        "sh",
-        "follow",
-        &upgrade.run_directory,
-        &from,
-    ];
+    let words = ["follow", upgrade.run_directory.as_str(), from.as_str()];
+    let argv = [sql::FROM_STDIN.as_slice(), &words].concat();
     let mut over = false;
     let outcome = k8s
-        .exec_lines(pod, container, &argv, None, FOLLOW_LIMIT, |line| {
+        .exec_lines(pod, container, &argv, Some(script), FOLLOW_LIMIT, |line| {
             match Event::parse(line) {
                 // These two are of the one who follows, not of the file.
                 Some(Event::Alive { .. }) => return,

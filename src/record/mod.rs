@@ -170,6 +170,8 @@ pub enum RunState {
     Cleaned,
     /// It was a rehearsal, and the upgrade works.
     Rehearsed,
+    /// What it had stopped is back, and nothing else was done.
+    Resumed,
 }
 
 impl fmt::Display for RunState {
@@ -182,6 +184,7 @@ impl fmt::Display for RunState {
             Self::Restored => "restored",
             Self::Cleaned => "cleaned",
             Self::Rehearsed => "rehearsed",
+            Self::Resumed => "resumed",
         })
     }
 }
