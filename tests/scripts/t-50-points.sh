@@ -97,6 +97,9 @@ point_stop() {
 
 point_ask() { PGUP_BOX=$1/box PGUP_CTL_TIMEOUT=20 sh "$scripts/ctl.sh" "${@:2}" > /dev/null; }
 
+# point_serves: the worker waits for commands after its result.
+point_serves() { [[ ${points_env[*]} != *PGUP_MODE=* ]]; }
+
 # tree DIR: every entry with kind, mode and content, but the work directory.
 tree() {
   (cd "$1" && find . -path './.pg-upgrade' -prune -o \( -type f -printf '%P %m ' -exec md5sum {} \; \) -o -printf '%P %y %l %m\n') |
@@ -117,7 +120,7 @@ settle() {
     done
   fi
   # What follows the result (tidying) ends when it answers again.
-  if [[ ${points_env[*]} != *PGUP_MODE=* ]]; then point_ask "$1" ping; fi
+  if point_serves; then point_ask "$1" ping; fi
   point_stop "$1"
 }
 
@@ -140,8 +143,8 @@ points() {
       for ((i = 0; i < 3000; i++)); do
         if [[ ! -d /proc/$worker_pid ]]; then killed=1; break; fi
         if grep -q "\"outcome\":\"$points_outcome\"" "$dir/out"; then
-          # The tidying afterwards has its points too.
-          point_ask "$dir" ping 2> /dev/null || true
+          # The tidying afterwards has its points too; an errand ends after it and answers nothing.
+          if point_serves; then point_ask "$dir" ping 2> /dev/null || true; fi
           if [[ -e $dir/count.what ]]; then continue; fi
           break
         fi
