@@ -97,6 +97,18 @@ point_stop() {
 
 point_ask() { PGUP_BOX=$1/box PGUP_CTL_TIMEOUT=20 sh "$scripts/ctl.sh" "${@:2}" > /dev/null; }
 
+# point_ping DIR: waits until the worker answers or dies.
+point_ping() {
+  local ctl
+  point_ask "$1" ping 2> /dev/null &
+  ctl=$!
+  while [[ -d /proc/$ctl ]]; do
+    if [[ ! -d /proc/$worker_pid ]]; then kill "$ctl" 2> /dev/null || true; fi
+    sleep 0.01
+  done
+  wait "$ctl" 2> /dev/null || true
+}
+
 # point_serves: the worker waits for commands after its result.
 point_serves() { [[ ${points_env[*]} != *PGUP_MODE=* ]]; }
 
@@ -144,7 +156,7 @@ points() {
         if [[ ! -d /proc/$worker_pid ]]; then killed=1; break; fi
         if grep -q "\"outcome\":\"$points_outcome\"" "$dir/out"; then
           # The tidying afterwards has its points too; an errand ends after it and answers nothing.
-          if point_serves; then point_ask "$dir" ping 2> /dev/null || true; fi
+          if point_serves; then point_ping "$dir"; fi
           if [[ -e $dir/count.what ]]; then continue; fi
           break
         fi
