@@ -1,5 +1,6 @@
 //! What users and bad luck do, one file a theme.
 
+mod clean;
 mod clients;
 mod down;
 mod faults;
