@@ -47,6 +47,7 @@ mod tests {
         input.instance.owners = vec![Owner {
             kind: OwnerKind::Operator,
             name: "CloudNativePG".to_owned(),
+            object: "shop".to_owned(),
         }];
         assert!(
             fires("operator-owned", &input)[0]

@@ -3,6 +3,7 @@
 pub mod clients;
 pub mod namespace;
 pub mod observe;
+pub mod owners;
 pub mod queries;
 pub mod server;
 pub mod sql;

@@ -9,9 +9,9 @@ use kube::api::Patch;
 use serde_json::Value;
 
 use super::namespace::{Namespace, Workload, selects};
-use super::storage;
+use super::{owners, storage};
 use crate::error::{Exit, Failure, Result};
-use crate::facts::instance::{Family, InstanceFacts, ObjectId, Owner, OwnerKind, PodFacts};
+use crate::facts::instance::{Family, InstanceFacts, ObjectId, PodFacts};
 use crate::k8s::K8s;
 use crate::k8s::write::patch_uid;
 use crate::postgres::image;
@@ -82,7 +82,7 @@ pub async fn find(
 ) -> Result<Found> {
     let (workload, server) = choose(namespace, target, container, k8s.namespace())?;
     let pod = server_pod(namespace, &workload);
-    let (claim_name, mount_path, sub_path) = data_mount(&workload, &server, pod);
+    let (claim_name, mount_path, sub_path) = data_mount(&claims_by_volume(&workload, pod), &server);
     let claim = match &claim_name {
         Some(name) => Some(storage::read_claim(k8s, namespace, name).await?),
         None => None,
@@ -110,7 +110,7 @@ pub async fn find(
         mount_path,
         sub_path,
         services: namespace.services_for(&workload.labels),
-        owners: owners(&workload),
+        owners: owners::owners(&workload.metadata),
         disruption_budgets: namespace
             .budgets
             .iter()
@@ -206,7 +206,8 @@ fn candidates_hint(namespace: &Namespace) -> String {
     }
 }
 
-fn has_claim(workload: &Workload) -> bool {
+/// Whether anything of a workload's pod is on a claim.
+pub(super) fn has_claim(workload: &Workload) -> bool {
     !workload.claim_templates.is_empty()
         || workload
             .pod
@@ -216,7 +217,8 @@ fn has_claim(workload: &Workload) -> bool {
             .any(|v| v.persistent_volume_claim.is_some())
 }
 
-fn looks_like_server(container: &Container) -> bool {
+/// Whether a container looks like a PostgreSQL server, by its image, mounts and variables.
+pub(super) fn looks_like_server(container: &Container) -> bool {
     let family = image::family(container.image.as_deref().unwrap_or_default(), [], []);
     let variables = |name: &str| container.env.iter().flatten().any(|e| e.name == name);
     family.is_some()
@@ -320,13 +322,13 @@ fn pod_facts(pod: &Pod, container: &str) -> PodFacts {
 }
 
 /// The claim behind the data directory's mount: the deepest mount that holds `PGDATA`, else the family's usual place.
-fn data_mount(
-    workload: &Workload,
+///
+/// `claims` has the name of the claim of each volume that is one.
+pub(super) fn data_mount(
+    claims: &BTreeMap<String, String>,
     server: &Container,
-    pod: Option<&Pod>,
 ) -> (Option<String>, String, String) {
     let pgdata = environment(server).remove("PGDATA").unwrap_or_default();
-    let claims = claims_by_volume(workload, pod);
     let mut mounts: Vec<_> = server
         .volume_mounts
         .iter()
@@ -351,7 +353,8 @@ fn data_mount(
         })
 }
 
-fn claims_by_volume(workload: &Workload, pod: Option<&Pod>) -> BTreeMap<String, String> {
+/// Name of the claim of each volume of a workload's pod that is one.
+pub(super) fn claims_by_volume(workload: &Workload, pod: Option<&Pod>) -> BTreeMap<String, String> {
     let mut claims: BTreeMap<String, String> = workload
         .claim_templates
         .iter()
@@ -382,99 +385,6 @@ pub fn environment(container: &Container) -> BTreeMap<String, String> {
         .flatten()
         .filter_map(|e| Some((e.name.clone(), e.value.clone()?)))
         .collect()
-}
-
-/// PostgreSQL operators, by the API group of the object that controls the workload.
-const OPERATORS: &[(&str, &str)] = &[
-    ("postgresql.cnpg.io", "CloudNativePG"),
-    ("acid.zalan.do", "Zalando postgres-operator"),
-    (
-        "postgres-operator.crunchydata.com",
-        "Crunchy Postgres for Kubernetes",
-    ),
-    ("pgv2.percona.com", "Percona Operator for PostgreSQL"),
-    ("stackgres.io", "StackGres"),
-    ("apps.kubeblocks.io", "KubeBlocks"),
-    ("workloads.kubeblocks.io", "KubeBlocks"),
-    ("kubedb.com", "KubeDB"),
-];
-
-/// Labels that operators put on what they make.
-const OPERATOR_LABELS: &[(&str, &str)] = &[
-    ("cnpg.io/cluster", "CloudNativePG"),
-    (
-        "postgres-operator.crunchydata.com/cluster",
-        "Crunchy Postgres for Kubernetes",
-    ),
-    ("stackgres.io/cluster-name", "StackGres"),
-    ("app.kubernetes.io/managed-by=kubeblocks", "KubeBlocks"),
-    ("app.kubernetes.io/managed-by=kubedb.com", "KubeDB"),
-    ("application=spilo", "Zalando postgres-operator"),
-];
-
-fn owners(workload: &Workload) -> Vec<Owner> {
-    let empty = BTreeMap::new();
-    let labels = workload.metadata.labels.as_ref().unwrap_or(&empty);
-    let annotations = workload.metadata.annotations.as_ref().unwrap_or(&empty);
-    let mut owners = Vec::new();
-    let mut add = |kind, name: &str| {
-        let owner = Owner {
-            kind,
-            name: name.to_owned(),
-        };
-        if !owners.contains(&owner) {
-            owners.push(owner);
-        }
-    };
-    for reference in workload.metadata.owner_references.iter().flatten() {
-        let group = reference.api_version.split('/').next().unwrap_or_default();
-        match OPERATORS.iter().find(|(g, _)| *g == group) {
-            Some((_, name)) => add(OwnerKind::Operator, name),
-            None => add(
-                OwnerKind::Other,
-                &format!("{} {}", reference.kind, reference.name),
-            ),
-        }
-    }
-    for (label, name) in OPERATOR_LABELS {
-        let hit = match label.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|v| v == value),
-            None => labels.contains_key(*label),
-        };
-        if hit {
-            add(OwnerKind::Operator, name);
-        }
-    }
-    if let Some(release) = annotations.get("meta.helm.sh/release-name") {
-        add(OwnerKind::Helm, release);
-    } else if labels
-        .get("app.kubernetes.io/managed-by")
-        .is_some_and(|m| m == "Helm")
-    {
-        add(
-            OwnerKind::Helm,
-            labels
-                .get("app.kubernetes.io/instance")
-                .map_or("unknown", String::as_str),
-        );
-    }
-    if let Some(tracking) = annotations.get("argocd.argoproj.io/tracking-id") {
-        add(
-            OwnerKind::ArgoCd,
-            tracking.split(':').next().unwrap_or_default(),
-        );
-    } else if let Some(application) = labels.get("argocd.argoproj.io/instance") {
-        add(OwnerKind::ArgoCd, application);
-    }
-    for key in [
-        "kustomize.toolkit.fluxcd.io/name",
-        "helm.toolkit.fluxcd.io/name",
-    ] {
-        if let Some(name) = labels.get(key) {
-            add(OwnerKind::Flux, name);
-        }
-    }
-    owners
 }
 
 /// The object that a typed name means.
