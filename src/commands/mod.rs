@@ -3,6 +3,7 @@
 pub mod cleanup;
 pub mod completion;
 pub mod history;
+pub mod list;
 mod permanent;
 pub mod preflight;
 pub mod quiesce;

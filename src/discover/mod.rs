@@ -1,6 +1,8 @@
 //! Reads the outside world into facts; never writes.
 
 pub mod clients;
+pub mod inventory;
+pub mod list;
 pub mod namespace;
 pub mod observe;
 pub mod owners;

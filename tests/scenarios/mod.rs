@@ -4,6 +4,7 @@ mod clients;
 mod faults;
 mod input;
 mod layouts;
+mod list;
 mod refusals;
 mod rights;
 mod upgrades;
