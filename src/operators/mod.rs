@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use crate::postgres::image;
 use crate::postgres::version::MajorVersion;
 
+pub mod procedure;
+
 /// One operator and the shape of what it makes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Operator {
@@ -26,6 +28,8 @@ pub struct Operator {
     cluster_labels: &'static [&'static str],
     /// Name of the server's container in its pods.
     pub container: &'static str,
+    /// Where its own procedure for major versions is described.
+    pub documentation: &'static str,
 }
 
 /// All of them. Percona stands before Crunchy, whose code and labels it carries.
@@ -43,6 +47,7 @@ pub const ALL: &[Operator] = &[
         marks: &["cnpg.io/cluster"],
         cluster_labels: &["cnpg.io/cluster"],
         container: "postgres",
+        documentation: "https://cloudnative-pg.io/documentation/current/postgres_upgrades",
     },
     Operator {
         name: "Zalando postgres-operator",
@@ -52,6 +57,7 @@ pub const ALL: &[Operator] = &[
         marks: &["application=spilo"],
         cluster_labels: &["cluster-name"],
         container: "postgres",
+        documentation: "https://opensource.zalando.com/postgres-operator/docs/administrator.html",
     },
     Operator {
         name: "Percona Operator for PostgreSQL",
@@ -67,6 +73,7 @@ pub const ALL: &[Operator] = &[
             "app.kubernetes.io/instance",
         ],
         container: "database",
+        documentation: "https://docs.percona.com/percona-operator-for-postgresql/3.0.0/upgrade-options.html",
     },
     Operator {
         name: "Crunchy Postgres for Kubernetes",
@@ -76,6 +83,7 @@ pub const ALL: &[Operator] = &[
         marks: &["postgres-operator.crunchydata.com/cluster"],
         cluster_labels: &["postgres-operator.crunchydata.com/cluster"],
         container: "database",
+        documentation: "https://access.crunchydata.com/documentation/postgres-operator/latest/guides/major-postgres-version-upgrade",
     },
     Operator {
         name: "StackGres",
@@ -85,6 +93,7 @@ pub const ALL: &[Operator] = &[
         marks: &["stackgres.io/cluster-name"],
         cluster_labels: &["stackgres.io/cluster-name"],
         container: "patroni",
+        documentation: "https://stackgres.io/doc/latest/administration/database-operations/major-version-upgrade",
     },
     Operator {
         name: "KubeBlocks",
@@ -94,6 +103,7 @@ pub const ALL: &[Operator] = &[
         marks: &["app.kubernetes.io/managed-by=kubeblocks"],
         cluster_labels: &["app.kubernetes.io/instance"],
         container: "postgresql",
+        documentation: "https://github.com/apecloud/kubeblocks-addons/tree/main/examples/postgresql",
     },
     Operator {
         name: "KubeDB",
@@ -103,6 +113,7 @@ pub const ALL: &[Operator] = &[
         marks: &["app.kubernetes.io/managed-by=kubedb.com"],
         cluster_labels: &["app.kubernetes.io/instance"],
         container: "postgres",
+        documentation: "https://github.com/kubedb/docs/tree/master/docs/guides/postgres/update-version",
     },
 ];
 
@@ -155,6 +166,11 @@ pub fn recognise(
         owners
             .iter()
             .find(|owner| owner.kind.eq_ignore_ascii_case(operator.kind))
+            // The API server does not check these names, and they end up in commands to paste.
+            .filter(|owner| {
+                let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+                owner.name.chars().all(legal)
+            })
             .map(|owner| owner.name.clone())
     };
     Some(Managed {
