@@ -10,12 +10,13 @@ use crate::checks::{self, CheckInput, Finding};
 use crate::cli::options::{TargetArgs, UpgradeOptions};
 use crate::commands::rbac;
 use crate::discover::clients;
+use crate::discover::managed;
 use crate::discover::target::{self, Found};
 use crate::discover::{self, Namespace};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::store::instance_label;
 use crate::facts::clients::Clients;
-use crate::facts::instance::InstanceFacts;
+use crate::facts::instance::{InstanceFacts, OwnerKind};
 use crate::facts::server::ServerFacts;
 use crate::facts::target::TargetFacts;
 use crate::k8s::access::Access;
@@ -29,6 +30,9 @@ use crate::steps::pod as pods;
 use crate::steps::worker::{Worker, name_of};
 
 use super::Session;
+
+/// The check that stands for all others where an operator owns the instance.
+pub(super) const OPERATOR_OWNED: &str = "operator-owned";
 
 /// How much a survey may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +72,11 @@ pub(super) async fn survey(
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let namespace = Namespace::read(k8s).await?;
+    let to = options
+        .to
+        .and_then(|to| u16::try_from(to).ok())
+        .map(MajorVersion::new);
+    managed::refuse(&namespace, target_args.target.as_ref(), k8s.namespace(), to)?;
     let found = target::find(
         k8s,
         &namespace,
@@ -75,6 +84,15 @@ pub(super) async fn survey(
         target_args.container.as_deref(),
     )
     .await?;
+    if found
+        .facts
+        .owners
+        .iter()
+        .any(|o| o.kind == OwnerKind::Operator)
+    {
+        step.done(found.facts.workload.to_string());
+        return Ok(left_alone(found, options));
+    }
     let image = target_image(&found.facts, options)?;
     step.done(found.facts.workload.to_string());
 
@@ -143,6 +161,41 @@ pub(super) async fn survey(
         findings,
         upgrade,
     })
+}
+
+/// The survey of an operator's instance: no command is run in its pods and none is made beside them.
+fn left_alone(found: Found, options: &UpgradeOptions) -> Survey {
+    let image = target_image(&found.facts, options).unwrap_or_default();
+    let input = CheckInput {
+        instance: found.facts.clone(),
+        server: None,
+        target: None,
+        access: None,
+        request: checks::Request {
+            to: options.to,
+            image: image.clone(),
+            transfer: options.transfer.as_str().to_owned(),
+            snapshot: options.snapshot.clone(),
+        },
+    };
+    let mut findings = checks::run_all(&input, &[]);
+    findings.retain(|finding| finding.check == OPERATOR_OWNED);
+    Survey {
+        found,
+        clients: Clients::default(),
+        server: None,
+        target: None,
+        request: Request {
+            run: String::new(),
+            image,
+            transfer: options.transfer.as_str().to_owned(),
+            jobs: options.jobs,
+            snapshot: options.snapshot.clone(),
+            verify: options.verify.as_str().to_owned(),
+        },
+        findings,
+        upgrade: Err("its operator upgrades it".to_owned()),
+    }
 }
 
 fn target_image(instance: &InstanceFacts, options: &UpgradeOptions) -> Result<String> {

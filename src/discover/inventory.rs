@@ -10,6 +10,7 @@ use super::owners;
 use super::target::{claims_by_volume, data_mount, environment, looks_like_server};
 use crate::facts::instance::{Owner, OwnerKind};
 use crate::facts::listed::{Listed, PodState, RunsAs};
+use crate::k8s::labels;
 use crate::k8s::selector::Selector;
 use crate::operators::{self, Managed};
 use crate::postgres::image;
@@ -46,8 +47,26 @@ pub(super) fn is_server(workload: &Workload) -> bool {
     server_container(&workload.pod.containers, managed.as_ref()).is_some()
 }
 
+/// Whether a pod runs a PostgreSQL server: not one that has ended, not a Job's, not one of ours.
+pub(super) fn is_servers_pod(pod: &Pod) -> bool {
+    let metadata = &pod.metadata;
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    let ended = matches!(phase, Some("Succeeded" | "Failed"));
+    let of_job = controller(metadata).is_some_and(|owner| owner.kind == "Job");
+    let ours = metadata
+        .labels
+        .as_ref()
+        .and_then(|l| l.get(labels::MANAGED_BY))
+        .is_some_and(|manager| manager == labels::MANAGER);
+    let containers: &[Container] = pod.spec.as_ref().map_or(&[], |s| &s.containers);
+    !ended
+        && !of_job
+        && !ours
+        && server_container(containers, owners::managed(metadata).as_ref()).is_some()
+}
+
 /// The owner that controls an object.
-pub(super) fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
     metadata
         .owner_references
         .iter()

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
 use serde::de::DeserializeOwned;
 
 use super::inventory::{self, Inventory};
 use super::namespace::{from_deployment, from_stateful_set};
-use super::{owners, sql};
+use super::sql;
 use crate::error::{Failure, Result};
 use crate::facts::instance::OwnerKind;
 use crate::facts::listed::{Listed, PodState};
-use crate::k8s::{ExecError, K8s, labels, pages, quantity};
+use crate::k8s::{ExecError, K8s, pages, quantity};
 use crate::postgres::version::ServerVersion;
 
 /// Servers that are asked at once.
@@ -36,7 +36,8 @@ pub async fn read(k8s: &K8s, all_namespaces: bool) -> Result<Inventory> {
         list::<Deployment, _>(k8s, all_namespaces, |deployment| {
             from_deployment(deployment).filter(inventory::is_server)
         }),
-        list::<Pod, _>(k8s, all_namespaces, |pod| matters(&pod).then_some(pod)),
+        list::<Pod, _>(k8s, all_namespaces, |pod| inventory::is_servers_pod(&pod)
+            .then_some(pod)),
         list::<PersistentVolumeClaim, _>(k8s, all_namespaces, capacity),
     );
     let place = if all_namespaces {
@@ -115,24 +116,6 @@ where
     } else {
         pages::all(&k8s.api::<K>(), keep).await
     }
-}
-
-/// Whether a pod runs a PostgreSQL server that is nobody's job: not one that has ended, not a Job's, not ours.
-fn matters(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
-    let ended = matches!(phase, Some("Succeeded" | "Failed"));
-    let metadata = &pod.metadata;
-    let of_job = inventory::controller(metadata).is_some_and(|owner| owner.kind == "Job");
-    let ours = metadata
-        .labels
-        .as_ref()
-        .and_then(|l| l.get(labels::MANAGED_BY))
-        .is_some_and(|manager| manager == labels::MANAGER);
-    let containers: &[Container] = pod.spec.as_ref().map_or(&[], |s| &s.containers);
-    !ended
-        && !of_job
-        && !ours
-        && inventory::server_container(containers, owners::managed(metadata).as_ref()).is_some()
 }
 
 fn capacity(claim: PersistentVolumeClaim) -> Option<((String, String), u64)> {

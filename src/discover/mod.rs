@@ -3,6 +3,7 @@
 pub mod clients;
 pub mod inventory;
 pub mod list;
+pub mod managed;
 pub mod namespace;
 pub mod observe;
 pub mod owners;
@@ -12,6 +13,7 @@ pub mod sql;
 pub mod storage;
 pub mod target;
 pub mod target_image;
+mod target_name;
 pub mod vacuum;
 
 pub use namespace::Namespace;

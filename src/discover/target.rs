@@ -9,55 +9,13 @@ use kube::api::Patch;
 use serde_json::Value;
 
 use super::namespace::{Namespace, Workload, selects};
-use super::{owners, storage};
+pub use super::target_name::TargetName;
+use super::{managed, owners, storage};
 use crate::error::{Exit, Failure, Result};
 use crate::facts::instance::{Family, InstanceFacts, ObjectId, PodFacts};
 use crate::k8s::K8s;
 use crate::k8s::write::patch_uid;
 use crate::postgres::image;
-
-/// TARGET as it was typed: an optional kind and a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetName {
-    /// `StatefulSet` or `Deployment`, when it was said.
-    pub kind: Option<&'static str>,
-    /// Name of the workload.
-    pub name: String,
-}
-
-impl std::str::FromStr for TargetName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, name) = match text.split_once('/') {
-            None => (None, text),
-            Some((kind, name)) => {
-                let kind = match kind.to_ascii_lowercase().as_str() {
-                    "sts" | "statefulset" | "statefulsets" | "statefulset.apps"
-                    | "statefulsets.apps" => "StatefulSet",
-                    "deploy" | "deployment" | "deployments" | "deployment.apps"
-                    | "deployments.apps" => "Deployment",
-                    _ => {
-                        return Err(format!(
-                            "{kind:?} is not a kind this command knows; use statefulset/NAME or deployment/NAME"
-                        ));
-                    }
-                };
-                (Some(kind), name)
-            }
-        };
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-        if name.is_empty() || name.len() > 253 || !name.chars().all(legal) {
-            return Err(format!(
-                "{name:?} is not a name of a StatefulSet or Deployment"
-            ));
-        }
-        Ok(Self {
-            kind,
-            name: name.to_owned(),
-        })
-    }
-}
 
 /// One PostgreSQL found in a namespace: facts, and the objects they were read from.
 #[derive(Clone, Debug)]
@@ -73,13 +31,14 @@ pub struct Found {
 /// Finds the PostgreSQL that TARGET names, or the only one there is.
 ///
 /// # Errors
-/// Exit code 2 when there is none, or several and none was named.
+/// Exit code 2 when there is none, or several and none was named; exit code 3 when it is an operator's.
 pub async fn find(
     k8s: &K8s,
     namespace: &Namespace,
     target: Option<&TargetName>,
     container: Option<&str>,
 ) -> Result<Found> {
+    managed::refuse(namespace, target, k8s.namespace(), None)?;
     let (workload, server) = choose(namespace, target, container, k8s.namespace())?;
     let pod = server_pod(namespace, &workload);
     let (claim_name, mount_path, sub_path) = data_mount(&claims_by_volume(&workload, pod), &server);
@@ -177,15 +136,17 @@ fn choose(
             let server = server_container(&workload, container)?;
             Ok((workload, server))
         }
-        0 => Err(Failure::usage(format!("no PostgreSQL found in namespace {name}"))
+        0 if managed::targets(namespace).is_empty() => Err(Failure::usage(format!("no PostgreSQL found in namespace {name}"))
             .hint("name the workload: kubectl pg-upgrade COMMAND statefulset/NAME; another namespace: -n NAMESPACE")),
+        0 => Err(Failure::usage(format!("every PostgreSQL in namespace {name} belongs to an operator; name one for its procedure"))
+            .hint(candidates_hint(namespace))),
         n => Err(Failure::usage(format!("namespace {name} holds {n} PostgreSQL servers; name one"))
             .hint(candidates_hint(namespace))),
     }
 }
 
 /// Workloads with a container that looks like a PostgreSQL server with a claim.
-fn candidates(namespace: &Namespace) -> Vec<Workload> {
+pub(super) fn candidates(namespace: &Namespace) -> Vec<Workload> {
     namespace
         .workloads
         .iter()
@@ -195,10 +156,11 @@ fn candidates(namespace: &Namespace) -> Vec<Workload> {
 }
 
 fn candidates_hint(namespace: &Namespace) -> String {
-    let names: Vec<String> = candidates(namespace)
+    let mut names: Vec<String> = candidates(namespace)
         .iter()
         .map(|w| format!("{}/{}", w.id.kind.to_lowercase(), w.id.name))
         .collect();
+    names.extend(managed::targets(namespace));
     if names.is_empty() {
         "no workload here looks like a PostgreSQL server".to_owned()
     } else {
@@ -390,7 +352,7 @@ pub fn environment(container: &Container) -> BTreeMap<String, String> {
 /// The object that a typed name means.
 ///
 /// # Errors
-/// Exit code 2 when there is none, or it could be either kind.
+/// Exit code 2 when there is none, or it could be either kind; exit code 3 when it is an operator's.
 pub async fn named(k8s: &K8s, name: &TargetName) -> Result<ObjectId> {
     let mut found = Vec::new();
     for kind in ["StatefulSet", "Deployment"] {
@@ -421,14 +383,19 @@ pub async fn named(k8s: &K8s, name: &TargetName) -> Result<ObjectId> {
             name.name
         )));
     }
-    found.pop().ok_or_else(|| {
-        let kind = name.kind.unwrap_or("StatefulSet or Deployment");
-        Failure::usage(format!(
-            "no {kind} named {} in namespace {}",
-            name.name,
-            k8s.namespace()
-        ))
-    })
+    if let Some(found) = found.pop() {
+        return Ok(found);
+    }
+    // Whoever names an operator's PostgreSQL is told so; without the right to look, that it is not there.
+    if let Ok(namespace) = Namespace::read(k8s).await {
+        managed::refuse(&namespace, Some(name), k8s.namespace(), None)?;
+    }
+    let kind = name.kind.unwrap_or("StatefulSet or Deployment");
+    Err(Failure::usage(format!(
+        "no {kind} named {} in namespace {}",
+        name.name,
+        k8s.namespace()
+    )))
 }
 
 /// Reads a workload again.

@@ -5,6 +5,7 @@ mod faults;
 mod input;
 mod layouts;
 mod list;
+mod operators;
 mod refusals;
 mod rights;
 mod upgrades;
