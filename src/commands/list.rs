@@ -20,9 +20,7 @@ use crate::plan::outlook::{Outlook, Support, outlook};
 
 /// List every PostgreSQL in the namespace, or in all of them
 ///
-/// Shows the version that runs, the newest minor release of it, its end of life, who manages it, what would upgrade it,
-/// and what is in the way. Instances of operators are listed too. Nothing is changed. The version is asked of the running
-/// server where running a command in its pod is allowed, else it is the image tag's, marked "(tag)".
+/// Instances of operators are listed too. Nothing is changed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   # Every PostgreSQL of this namespace
@@ -35,9 +33,11 @@ use crate::plan::outlook::{Outlook, Support, outlook};
   kubectl pg-upgrade list -l team=shop -o wide
 
   # What is past its end of life, for a script
-  kubectl pg-upgrade list -A -o jsonpath='{range .items[?(@.support==\"ended\")]}{.namespace} {.target} {.major}{\"\\n\"}{end}'
+  kubectl pg-upgrade list -A -o jsonpath='{.items[?(@.support==\"ended\")].target}'
 
-The list of all namespaces needs a ClusterRole: kubectl pg-upgrade rbac --read-only --cluster-role")]
+VERSION is the running server's word where a command may be run in its pod, else the image tag's, marked (tag). \
+BLOCKERS are those that lists tell; preflight finds the others. The list of all namespaces needs a ClusterRole: \
+kubectl pg-upgrade rbac --read-only --cluster-role")]
 pub struct ListArgs {
     /// Look into all namespaces
     #[arg(short = 'A', long)]
