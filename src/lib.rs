@@ -2,7 +2,7 @@
 //!
 //! The layers, top to bottom; nothing points upward:
 //! edge (`cli`, `commands`, `output`) → acting (`exec`, `steps`) → reading (`discover`) →
-//! deciding (`checks`, `plan`, `manifests`; pure) → words (`facts`, `postgres`, `record`, `verify`, `vacuum`); `k8s` is the wire.
+//! deciding (`checks`, `plan`, `manifests`, `operators`; pure) → words (`facts`, `postgres`, `record`, `verify`, `vacuum`); `k8s` is the wire.
 
 pub mod checks;
 #[expect(
@@ -26,6 +26,7 @@ pub mod facts;
 )]
 pub mod k8s;
 pub mod manifests;
+pub mod operators;
 pub mod output;
 pub mod plan;
 pub mod postgres;

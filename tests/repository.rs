@@ -249,7 +249,14 @@ fn sources(folder: &str) -> Vec<PathBuf> {
 #[test]
 fn deciding_code_reaches_neither_the_wire_nor_the_clock_nor_the_environment() {
     let mut seen = 0;
-    for folder in ["facts", "postgres", "checks", "plan", "manifests"] {
+    for folder in [
+        "facts",
+        "postgres",
+        "operators",
+        "checks",
+        "plan",
+        "manifests",
+    ] {
         for path in sources(folder) {
             // Declared under cfg(test), as a whole.
             if path.ends_with("tests.rs") || path.ends_with("testing.rs") {

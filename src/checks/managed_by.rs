@@ -50,6 +50,7 @@ mod tests {
         let owner = |kind| Owner {
             kind,
             name: "shop-db".to_owned(),
+            object: String::new(),
         };
         input.instance.owners = vec![
             owner(OwnerKind::Helm),

@@ -1,35 +1,52 @@
 //! No operator owns the instance.
 
+use std::collections::BTreeMap;
+
 use super::{Check, CheckInput, Finding, Run};
 use crate::facts::instance::OwnerKind;
+use crate::operators;
+use crate::operators::procedure::{Names, procedure};
 
 /// No operator owns the instance.
 pub(super) const CHECK: Check = Check {
     id: "operator-owned",
     title: "No operator owns the instance",
     why: "An operator would undo every change, or break its own bookkeeping",
-    mend: "Use the operator's own upgrade procedure",
+    mend: "Use the operator's own upgrade procedure, which the finding has with all names filled in",
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),
 };
 
 fn run(input: &CheckInput) -> Vec<Finding> {
-    input
-        .instance
+    let instance = &input.instance;
+    instance
         .owners
         .iter()
         .filter(|owner| owner.kind == OwnerKind::Operator)
         .map(|owner| {
-            Finding::blocker(format!(
+            let finding = Finding::blocker(format!(
                 "{} belongs to the operator {}",
-                input.instance.workload, owner.name
-            ))
-            .objects([owner.name.clone()])
-            .fix(format!(
-                "upgrade it as the documentation of {} says",
-                owner.name
-            ))
+                instance.workload, owner.name
+            ));
+            let Some(operator) = operators::by_name(&owner.name) else {
+                return finding.objects([owner.name.clone()]);
+            };
+            let names = Names {
+                namespace: &instance.workload.namespace,
+                cluster: &owner.object,
+                image: &instance.image,
+                from: input
+                    .server
+                    .as_ref()
+                    .map(|server| server.version.major)
+                    .or_else(|| operators::claimed_major(&instance.image, &BTreeMap::new())),
+                to: input.to(),
+                members: Some(instance.replicas).filter(|replicas| *replicas > 0),
+            };
+            finding
+                .objects([format!("{}/{}", operator.resource, owner.object)])
+                .fix(procedure(operator, &names).join("\n"))
         })
         .collect()
 }
@@ -47,11 +64,13 @@ mod tests {
         input.instance.owners = vec![Owner {
             kind: OwnerKind::Operator,
             name: "CloudNativePG".to_owned(),
+            object: "shop".to_owned(),
         }];
-        assert!(
-            fires("operator-owned", &input)[0]
-                .message
-                .contains("CloudNativePG")
-        );
+        let finding = fires("operator-owned", &input).remove(0);
+        assert!(finding.message.contains("CloudNativePG"));
+        assert_eq!(finding.objects, ["cluster.postgresql.cnpg.io/shop"]);
+        for words in ["-n shop cluster.postgresql.cnpg.io shop", "postgres:17"] {
+            assert!(finding.fix.contains(words), "{}", finding.fix);
+        }
     }
 }

@@ -27,6 +27,9 @@ use crate::output::{ColorChoice, Ui};
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Examples:
+  # What is there, how old is it, and what would upgrade it?
+  kubectl pg-upgrade list -A
+
   # Is it safe? Nothing is changed
   kubectl pg-upgrade preflight statefulset/pg --to 17
 
@@ -60,6 +63,8 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// List every PostgreSQL in the namespace, or in all of them
+    List(commands::list::ListArgs),
     /// Read every fact, run every check, print the plan and the estimated outage
     Preflight(commands::preflight::PreflightArgs),
     /// Do the whole upgrade on a copy of the data, and say how long it takes
@@ -124,6 +129,7 @@ async fn dispatch(cli: Cli, ui: &Ui, out: &mut dyn Write) -> Result<Exit> {
     }
     let session = Session::open(&cli.connect, ui.clone()).await?;
     match &cli.command {
+        Command::List(args) => commands::list::run(args, &session, out).await,
         Command::Preflight(args) => commands::preflight::run(args, &session, out).await,
         Command::Rehearse(args) => commands::rehearse::run(args, &session, out).await,
         Command::Run(args) => commands::run::run(args, &session, out).await,

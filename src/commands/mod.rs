@@ -4,6 +4,7 @@ mod bring_up;
 pub mod cleanup;
 pub mod completion;
 pub mod history;
+pub mod list;
 mod permanent;
 pub mod preflight;
 pub mod quiesce;

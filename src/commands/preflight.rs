@@ -172,6 +172,13 @@ impl Report for PreflightReport<'_> {
             );
         }
         let mut sections = vec![head, findings_table(&survey.findings, wide)];
+        for finding in survey.findings.iter().filter(|f| f.fix.contains('\n')) {
+            let mut whole = TableSection::fields().titled(format!("To do for {}", finding.check));
+            for line in finding.fix.lines() {
+                whole.note(line);
+            }
+            sections.push(whole);
+        }
         if !survey.clients.workloads.is_empty() || !survey.clients.strangers.is_empty() {
             let mut table = TableSection::new(["CLIENT", "REPLICAS", "WHY"]).titled("Clients");
             for client in &survey.clients.workloads {
@@ -263,7 +270,12 @@ fn findings_table(findings: &[Finding], wide: bool) -> TableSection {
             Cell::new(format!("{:?}", finding.severity).to_lowercase(), tone),
             Cell::from(finding.check.to_string()),
             Cell::from(found),
-            Cell::from(finding.fix.clone()),
+            // What takes several lines has a section of its own.
+            Cell::from(if finding.fix.contains('\n') {
+                "see below"
+            } else {
+                finding.fix.as_str()
+            }),
         ]);
     }
     if table.rows.is_empty() {

@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use crate::error::{Exit, Result};
 use crate::output;
 
-/// Print the Role that preflight --read-only, or the whole upgrade, needs
+/// Print the Role that reading, or the whole upgrade, needs
 #[derive(Args, Debug)]
 pub struct RbacArgs {
-    /// Only what reading needs: preflight --read-only, status, history
+    /// Only what reading needs: list, preflight --read-only, status, history
     #[arg(long)]
     read_only: bool,
+    /// Print a ClusterRole, which list -A needs
+    #[arg(long)]
+    cluster_role: bool,
     /// Name of the Role
     #[arg(long, value_name = "NAME", default_value = "pg-upgrade")]
     name: String,
@@ -28,7 +31,7 @@ pub fn run(args: &RbacArgs, out: &mut dyn Write) -> Result<Exit> {
     rules.extend(values(HELPFUL, args.read_only));
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
+        "kind": if args.cluster_role { "ClusterRole" } else { "Role" },
         "metadata": {"name": args.name},
         "rules": rules,
     });
@@ -134,4 +137,54 @@ fn values(rules: &[Rule], read_only: bool) -> Vec<Value> {
             json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn printed(flags: &str) -> String {
+        let words = ["kubectl-pg_upgrade", "rbac"];
+        let words = words.into_iter().chain(flags.split_whitespace());
+        let Command::Rbac(args) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("not rbac");
+        };
+        let mut out = Vec::new();
+        run(&args, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_kind_is_what_was_asked_for() {
+        assert!(printed("--read-only").contains("\nkind: Role\n"));
+        assert!(printed("--read-only --cluster-role").contains("\nkind: ClusterRole\n"));
+    }
+
+    #[test]
+    fn reading_covers_what_list_reads_and_writes_nothing() {
+        let rules = rules(true);
+        for resource in [
+            "pods",
+            "statefulsets",
+            "deployments",
+            "persistentvolumeclaims",
+        ] {
+            assert!(
+                rules.iter().any(|rule| {
+                    let has = |key: &str, word: &str| {
+                        rule[key].as_array().unwrap().iter().any(|w| w == word)
+                    };
+                    has("resources", resource) && has("verbs", "list")
+                }),
+                "{resource}"
+            );
+        }
+        let text = serde_json::to_string(&rules).unwrap();
+        for verb in ["patch", "delete", "update"] {
+            assert!(!text.contains(verb), "{verb}");
+        }
+    }
 }

@@ -10,13 +10,14 @@ use crate::checks::{self, CheckInput, Finding};
 use crate::cli::options::{TargetArgs, UpgradeOptions};
 use crate::commands::rbac;
 use crate::discover::clients;
+use crate::discover::managed;
 use crate::discover::target::{self, Found};
 use crate::discover::{self, Namespace};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Store;
 use crate::exec::store::instance_label;
 use crate::facts::clients::Clients;
-use crate::facts::instance::InstanceFacts;
+use crate::facts::instance::{InstanceFacts, OwnerKind};
 use crate::facts::server::ServerFacts;
 use crate::facts::target::TargetFacts;
 use crate::k8s::access::Access;
@@ -31,6 +32,9 @@ use crate::steps::pod as pods;
 use crate::steps::worker::{Worker, name_of};
 
 use super::Session;
+
+/// The check that stands for all others where an operator owns the instance.
+pub(super) const OPERATOR_OWNED: &str = "operator-owned";
 
 /// How much a survey may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,14 @@ pub(super) struct Survey {
     pub(super) upgrade: Result<Upgrade, String>,
 }
 
+impl Survey {
+    /// No server runs, and it is ours to bring one up.
+    pub(super) fn is_down(&self) -> bool {
+        let operators = self.findings.iter().any(|f| f.check == OPERATOR_OWNED);
+        self.server.is_none() && self.found.facts.down.is_some() && !operators
+    }
+}
+
 /// Finds the instance and reads everything about it, its clients, the target image and the volume.
 pub(super) async fn survey(
     session: &Session,
@@ -70,6 +82,11 @@ pub(super) async fn survey(
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let namespace = Namespace::read(k8s).await?;
+    let to = options
+        .to
+        .and_then(|to| u16::try_from(to).ok())
+        .map(MajorVersion::new);
+    managed::refuse(&namespace, target_args.target.as_ref(), k8s.namespace(), to)?;
     let found = target::find(
         k8s,
         &namespace,
@@ -77,6 +94,15 @@ pub(super) async fn survey(
         target_args.container.as_deref(),
     )
     .await?;
+    if found
+        .facts
+        .owners
+        .iter()
+        .any(|o| o.kind == OwnerKind::Operator)
+    {
+        step.done(found.facts.workload.to_string());
+        return Ok(left_alone(found, options));
+    }
     let image = target_image(&found.facts, options)?;
     step.done(found.facts.workload.to_string());
 
@@ -97,14 +123,7 @@ pub(super) async fn survey(
         &found.facts.workload.name,
         &k8s.now().strftime("%y%m%d-%H%M%S").to_string(),
     ]);
-    let request = Request {
-        run,
-        image: image.clone(),
-        transfer: options.transfer.as_str().to_owned(),
-        jobs: options.jobs,
-        snapshot: options.snapshot.clone(),
-        verify: options.verify.as_str().to_owned(),
-    };
+    let request = request(run, image.clone(), options);
     let target = match probe {
         Probe::Nothing => None,
         Probe::Pod if server.is_none() => None,
@@ -162,6 +181,45 @@ async fn estimated(session: &Session, instance: &InstanceFacts, mut upgrade: Upg
         upgrade.rehearsed = true;
     }
     upgrade
+}
+
+/// The survey of an operator's instance: no command is run in its pods and none is made beside them.
+fn left_alone(found: Found, options: &UpgradeOptions) -> Survey {
+    let image = target_image(&found.facts, options).unwrap_or_default();
+    let input = CheckInput {
+        instance: found.facts.clone(),
+        server: None,
+        target: None,
+        access: None,
+        request: checks::Request {
+            to: options.to,
+            image: image.clone(),
+            transfer: options.transfer.as_str().to_owned(),
+            snapshot: options.snapshot.clone(),
+        },
+    };
+    let mut findings = checks::run_all(&input, &[]);
+    findings.retain(|finding| finding.check == OPERATOR_OWNED);
+    Survey {
+        found,
+        clients: Clients::default(),
+        server: None,
+        target: None,
+        request: request(String::new(), image, options),
+        findings,
+        upgrade: Err("its operator upgrades it".to_owned()),
+    }
+}
+
+fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
+    Request {
+        run,
+        image,
+        transfer: options.transfer.as_str().to_owned(),
+        jobs: options.jobs,
+        snapshot: options.snapshot.clone(),
+        verify: options.verify.as_str().to_owned(),
+    }
 }
 
 fn target_image(instance: &InstanceFacts, options: &UpgradeOptions) -> Result<String> {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::bring_up::bring_up;
 use super::report::RunReport;
 use super::runs::{self, Run};
-use super::survey::{Probe, Survey, survey};
+use super::survey::{OPERATOR_OWNED, Probe, Survey, survey};
 use super::{Session, preflight};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs, UpgradeOptions};
 use crate::discover::{Namespace, target};
@@ -72,7 +72,7 @@ pub(super) async fn execute(
     }
     let mut survey = survey(session, wish.target, wish.options, Probe::Pod).await?;
     let raised;
-    let wish = if survey.found.facts.down.is_some() && survey.server.is_none() {
+    let wish = if survey.is_down() {
         let Some(options) = bring_up(session, &survey, wish.options, wish.act).await? else {
             return Ok(Exit::Done);
         };
@@ -234,19 +234,20 @@ async fn finish(session: &Session, run: &mut Run, lease: &Lease) -> Result<()> {
 
 /// A run of this instance that was begun and not finished.
 async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
-    let id = if let Some(name) = &wish.target.target {
-        target::named(&session.k8s, name).await?
+    let named = if let Some(name) = &wish.target.target {
+        target::named(&session.k8s, name).await
     } else {
         let namespace = Namespace::read(&session.k8s).await?;
-        target::find(
-            &session.k8s,
-            &namespace,
-            None,
-            wish.target.container.as_deref(),
-        )
-        .await?
-        .facts
-        .workload
+        let container = wish.target.container.as_deref();
+        target::find(&session.k8s, &namespace, None, container)
+            .await
+            .map(|found| found.facts.workload)
+    };
+    let id = match named {
+        Ok(id) => id,
+        // An operator's instance has no run; the survey refuses it with the version that is asked for.
+        Err(failure) if failure.exit == Exit::Refused => return Ok(None),
+        Err(failure) => return Err(failure),
     };
     let run = runs::current(session, &id, wish.target.run_id.as_deref()).await?;
     if let Some(run) = run.as_ref().filter(|r| r.record.state == RunState::HalfWay) {
@@ -302,6 +303,13 @@ pub(super) fn refuse_blocked(session: &Session, survey: &Survey) -> Result<()> {
                 .warn(format!("{}: {}", finding.check, finding.message));
         }
         return Ok(());
+    }
+    if let Some(finding) = survey.findings.iter().find(|f| f.check == OPERATOR_OWNED) {
+        let what = format!(
+            "{}, which upgrades it itself; nothing was changed",
+            finding.message
+        );
+        return Err(Failure::refused(what).hint(format!("its own procedure:\n{}", finding.fix)));
     }
     let mut failure = Failure::refused(format!(
         "{} thing{} in the way of upgrading {}; nothing was changed",

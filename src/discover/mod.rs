@@ -2,14 +2,19 @@
 
 pub mod clients;
 pub mod down;
+pub mod inventory;
+pub mod list;
+pub mod managed;
 pub mod namespace;
 pub mod observe;
+pub mod owners;
 pub mod queries;
 pub mod server;
 pub mod sql;
 pub mod storage;
 pub mod target;
 pub mod target_image;
+mod target_name;
 pub mod vacuum;
 
 pub use namespace::Namespace;

@@ -6,13 +6,12 @@ use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use kube::api::ListParams;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 use crate::error::{Failure, Result};
 use crate::facts::instance::ObjectId;
-use crate::k8s::K8s;
+use crate::k8s::{K8s, pages};
 
 /// A Deployment or StatefulSet, reduced to what both have.
 #[derive(Clone, Debug)]
@@ -165,22 +164,7 @@ where
         + DeserializeOwned
         + kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
-    let api = k8s.api::<K>();
-    let mut params = ListParams::default().limit(500);
-    let mut all = Vec::new();
-    loop {
-        let page = api.list(&params).await?;
-        let next = page
-            .metadata
-            .continue_
-            .clone()
-            .filter(|token| !token.is_empty());
-        all.extend(page.items);
-        match next {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(all),
-        }
-    }
+    pages::all(&k8s.api::<K>(), Some).await
 }
 
 /// Tells whether a label selector matches; an empty one matches nothing here.

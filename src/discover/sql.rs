@@ -9,6 +9,8 @@ use crate::postgres::version::ServerVersion;
 
 const PRELUDE: &str = include_str!("../scripts/sql.sh");
 const ASK: &str = "PGUP_OPTIONS=; PGUP_HELLO=$1; connect; printf '%s\\n' \"$PGUP_FIRST\"\n";
+/// Longest time for one answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 const CHECKPOINT: &str = include_str!("../scripts/checkpoint.sh");
 
 /// Runs one statement as the superuser and returns what it printed.
@@ -16,15 +18,7 @@ const CHECKPOINT: &str = include_str!("../scripts/checkpoint.sh");
 /// # Errors
 /// When the container cannot be reached or the server refuses.
 pub async fn ask(k8s: &K8s, pod: &str, container: &str, statement: &str) -> Result<String> {
-    run(
-        k8s,
-        pod,
-        container,
-        ASK,
-        &[statement],
-        Duration::from_secs(60),
-    )
-    .await
+    run(k8s, pod, container, ASK, &[statement], PATIENCE).await
 }
 
 /// CHECKPOINT, and everything of the data directory's file system to the disk.
@@ -49,7 +43,21 @@ pub async fn checkpoint(k8s: &K8s, pod: &str, container: &str) -> Result<()> {
 /// # Errors
 /// As [`ask`].
 pub async fn version(k8s: &K8s, pod: &str, container: &str) -> Result<ServerVersion> {
-    let answer = ask(k8s, pod, container, "SHOW server_version_num").await?;
+    version_within(k8s, pod, container, PATIENCE).await
+}
+
+/// The version that answers, for which no longer is waited than `limit`.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn version_within(
+    k8s: &K8s,
+    pod: &str,
+    container: &str,
+    limit: Duration,
+) -> Result<ServerVersion> {
+    let statement = "SHOW server_version_num";
+    let answer = run(k8s, pod, container, ASK, &[statement], limit).await?;
     let number = answer
         .trim()
         .parse()

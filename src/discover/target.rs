@@ -9,55 +9,13 @@ use kube::api::Patch;
 use serde_json::Value;
 
 use super::namespace::{Namespace, Workload, selects};
-use super::{down, storage};
+pub use super::target_name::TargetName;
+use super::{down, managed, owners, storage};
 use crate::error::{Exit, Failure, Result};
-use crate::facts::instance::{Family, InstanceFacts, ObjectId, Owner, OwnerKind, PodFacts};
+use crate::facts::instance::{Family, InstanceFacts, ObjectId, PodFacts};
 use crate::k8s::K8s;
 use crate::k8s::write::patch_uid;
 use crate::postgres::image;
-
-/// TARGET as it was typed: an optional kind and a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetName {
-    /// `StatefulSet` or `Deployment`, when it was said.
-    pub kind: Option<&'static str>,
-    /// Name of the workload.
-    pub name: String,
-}
-
-impl std::str::FromStr for TargetName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, name) = match text.split_once('/') {
-            None => (None, text),
-            Some((kind, name)) => {
-                let kind = match kind.to_ascii_lowercase().as_str() {
-                    "sts" | "statefulset" | "statefulsets" | "statefulset.apps"
-                    | "statefulsets.apps" => "StatefulSet",
-                    "deploy" | "deployment" | "deployments" | "deployment.apps"
-                    | "deployments.apps" => "Deployment",
-                    _ => {
-                        return Err(format!(
-                            "{kind:?} is not a kind this command knows; use statefulset/NAME or deployment/NAME"
-                        ));
-                    }
-                };
-                (Some(kind), name)
-            }
-        };
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-        if name.is_empty() || name.len() > 253 || !name.chars().all(legal) {
-            return Err(format!(
-                "{name:?} is not a name of a StatefulSet or Deployment"
-            ));
-        }
-        Ok(Self {
-            kind,
-            name: name.to_owned(),
-        })
-    }
-}
 
 /// One PostgreSQL found in a namespace: facts, and the objects they were read from.
 #[derive(Clone, Debug)]
@@ -73,16 +31,17 @@ pub struct Found {
 /// Finds the PostgreSQL that TARGET names, or the only one there is.
 ///
 /// # Errors
-/// Exit code 2 when there is none, or several and none was named.
+/// Exit code 2 when there is none, or several and none was named; exit code 3 when it is an operator's.
 pub async fn find(
     k8s: &K8s,
     namespace: &Namespace,
     target: Option<&TargetName>,
     container: Option<&str>,
 ) -> Result<Found> {
+    managed::refuse(namespace, target, k8s.namespace(), None)?;
     let (workload, server) = choose(namespace, target, container, k8s.namespace())?;
     let pod = server_pod(namespace, &workload);
-    let (claim_name, mount_path, sub_path) = data_mount(&workload, &server, pod);
+    let (claim_name, mount_path, sub_path) = data_mount(&claims_by_volume(&workload, pod), &server);
     let claim = match &claim_name {
         Some(name) => Some(storage::read_claim(k8s, namespace, name).await?),
         None => None,
@@ -111,7 +70,7 @@ pub async fn find(
         mount_path,
         sub_path,
         services: namespace.services_for(&workload.labels),
-        owners: owners(&workload),
+        owners: owners::owners(&workload.metadata),
         disruption_budgets: namespace
             .budgets
             .iter()
@@ -178,15 +137,17 @@ fn choose(
             let server = server_container(&workload, container)?;
             Ok((workload, server))
         }
-        0 => Err(Failure::usage(format!("no PostgreSQL found in namespace {name}"))
+        0 if managed::targets(namespace).is_empty() => Err(Failure::usage(format!("no PostgreSQL found in namespace {name}"))
             .hint("name the workload: kubectl pg-upgrade COMMAND statefulset/NAME; another namespace: -n NAMESPACE")),
+        0 => Err(Failure::usage(format!("every PostgreSQL in namespace {name} belongs to an operator; name one for its procedure"))
+            .hint(candidates_hint(namespace))),
         n => Err(Failure::usage(format!("namespace {name} holds {n} PostgreSQL servers; name one"))
             .hint(candidates_hint(namespace))),
     }
 }
 
 /// Workloads with a container that looks like a PostgreSQL server with a claim.
-fn candidates(namespace: &Namespace) -> Vec<Workload> {
+pub(super) fn candidates(namespace: &Namespace) -> Vec<Workload> {
     namespace
         .workloads
         .iter()
@@ -196,10 +157,11 @@ fn candidates(namespace: &Namespace) -> Vec<Workload> {
 }
 
 fn candidates_hint(namespace: &Namespace) -> String {
-    let names: Vec<String> = candidates(namespace)
+    let mut names: Vec<String> = candidates(namespace)
         .iter()
         .map(|w| format!("{}/{}", w.id.kind.to_lowercase(), w.id.name))
         .collect();
+    names.extend(managed::targets(namespace));
     if names.is_empty() {
         "no workload here looks like a PostgreSQL server".to_owned()
     } else {
@@ -207,7 +169,8 @@ fn candidates_hint(namespace: &Namespace) -> String {
     }
 }
 
-fn has_claim(workload: &Workload) -> bool {
+/// Whether anything of a workload's pod is on a claim.
+pub(super) fn has_claim(workload: &Workload) -> bool {
     !workload.claim_templates.is_empty()
         || workload
             .pod
@@ -217,7 +180,8 @@ fn has_claim(workload: &Workload) -> bool {
             .any(|v| v.persistent_volume_claim.is_some())
 }
 
-fn looks_like_server(container: &Container) -> bool {
+/// Whether a container looks like a PostgreSQL server, by its image, mounts and variables.
+pub(super) fn looks_like_server(container: &Container) -> bool {
     let family = image::family(container.image.as_deref().unwrap_or_default(), [], []);
     let variables = |name: &str| container.env.iter().flatten().any(|e| e.name == name);
     family.is_some()
@@ -321,13 +285,13 @@ fn pod_facts(pod: &Pod, container: &str) -> PodFacts {
 }
 
 /// The claim behind the data directory's mount: the deepest mount that holds `PGDATA`, else the family's usual place.
-fn data_mount(
-    workload: &Workload,
+///
+/// `claims` has the name of the claim of each volume that is one.
+pub(super) fn data_mount(
+    claims: &BTreeMap<String, String>,
     server: &Container,
-    pod: Option<&Pod>,
 ) -> (Option<String>, String, String) {
     let pgdata = environment(server).remove("PGDATA").unwrap_or_default();
-    let claims = claims_by_volume(workload, pod);
     let mut mounts: Vec<_> = server
         .volume_mounts
         .iter()
@@ -352,7 +316,8 @@ fn data_mount(
         })
 }
 
-fn claims_by_volume(workload: &Workload, pod: Option<&Pod>) -> BTreeMap<String, String> {
+/// Name of the claim of each volume of a workload's pod that is one.
+pub(super) fn claims_by_volume(workload: &Workload, pod: Option<&Pod>) -> BTreeMap<String, String> {
     let mut claims: BTreeMap<String, String> = workload
         .claim_templates
         .iter()
@@ -385,103 +350,10 @@ pub fn environment(container: &Container) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// PostgreSQL operators, by the API group of the object that controls the workload.
-const OPERATORS: &[(&str, &str)] = &[
-    ("postgresql.cnpg.io", "CloudNativePG"),
-    ("acid.zalan.do", "Zalando postgres-operator"),
-    (
-        "postgres-operator.crunchydata.com",
-        "Crunchy Postgres for Kubernetes",
-    ),
-    ("pgv2.percona.com", "Percona Operator for PostgreSQL"),
-    ("stackgres.io", "StackGres"),
-    ("apps.kubeblocks.io", "KubeBlocks"),
-    ("workloads.kubeblocks.io", "KubeBlocks"),
-    ("kubedb.com", "KubeDB"),
-];
-
-/// Labels that operators put on what they make.
-const OPERATOR_LABELS: &[(&str, &str)] = &[
-    ("cnpg.io/cluster", "CloudNativePG"),
-    (
-        "postgres-operator.crunchydata.com/cluster",
-        "Crunchy Postgres for Kubernetes",
-    ),
-    ("stackgres.io/cluster-name", "StackGres"),
-    ("app.kubernetes.io/managed-by=kubeblocks", "KubeBlocks"),
-    ("app.kubernetes.io/managed-by=kubedb.com", "KubeDB"),
-    ("application=spilo", "Zalando postgres-operator"),
-];
-
-fn owners(workload: &Workload) -> Vec<Owner> {
-    let empty = BTreeMap::new();
-    let labels = workload.metadata.labels.as_ref().unwrap_or(&empty);
-    let annotations = workload.metadata.annotations.as_ref().unwrap_or(&empty);
-    let mut owners = Vec::new();
-    let mut add = |kind, name: &str| {
-        let owner = Owner {
-            kind,
-            name: name.to_owned(),
-        };
-        if !owners.contains(&owner) {
-            owners.push(owner);
-        }
-    };
-    for reference in workload.metadata.owner_references.iter().flatten() {
-        let group = reference.api_version.split('/').next().unwrap_or_default();
-        match OPERATORS.iter().find(|(g, _)| *g == group) {
-            Some((_, name)) => add(OwnerKind::Operator, name),
-            None => add(
-                OwnerKind::Other,
-                &format!("{} {}", reference.kind, reference.name),
-            ),
-        }
-    }
-    for (label, name) in OPERATOR_LABELS {
-        let hit = match label.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|v| v == value),
-            None => labels.contains_key(*label),
-        };
-        if hit {
-            add(OwnerKind::Operator, name);
-        }
-    }
-    if let Some(release) = annotations.get("meta.helm.sh/release-name") {
-        add(OwnerKind::Helm, release);
-    } else if labels
-        .get("app.kubernetes.io/managed-by")
-        .is_some_and(|m| m == "Helm")
-    {
-        add(
-            OwnerKind::Helm,
-            labels
-                .get("app.kubernetes.io/instance")
-                .map_or("unknown", String::as_str),
-        );
-    }
-    if let Some(tracking) = annotations.get("argocd.argoproj.io/tracking-id") {
-        add(
-            OwnerKind::ArgoCd,
-            tracking.split(':').next().unwrap_or_default(),
-        );
-    } else if let Some(application) = labels.get("argocd.argoproj.io/instance") {
-        add(OwnerKind::ArgoCd, application);
-    }
-    for key in [
-        "kustomize.toolkit.fluxcd.io/name",
-        "helm.toolkit.fluxcd.io/name",
-    ] {
-        if let Some(name) = labels.get(key) {
-            add(OwnerKind::Flux, name);
-        }
-    }
-    owners
-}
-
 /// The object that a typed name means.
 ///
 /// # Errors
-/// Exit code 2 when there is none, or it could be either kind.
+/// Exit code 2 when there is none, or it could be either kind; exit code 3 when it is an operator's.
 pub async fn named(k8s: &K8s, name: &TargetName) -> Result<ObjectId> {
     let mut found = Vec::new();
     for kind in ["StatefulSet", "Deployment"] {
@@ -512,14 +384,19 @@ pub async fn named(k8s: &K8s, name: &TargetName) -> Result<ObjectId> {
             name.name
         )));
     }
-    found.pop().ok_or_else(|| {
-        let kind = name.kind.unwrap_or("StatefulSet or Deployment");
-        Failure::usage(format!(
-            "no {kind} named {} in namespace {}",
-            name.name,
-            k8s.namespace()
-        ))
-    })
+    if let Some(found) = found.pop() {
+        return Ok(found);
+    }
+    // Whoever names an operator's PostgreSQL is told so; without the right to look, that it is not there.
+    if let Ok(namespace) = Namespace::read(k8s).await {
+        managed::refuse(&namespace, Some(name), k8s.namespace(), None)?;
+    }
+    let kind = name.kind.unwrap_or("StatefulSet or Deployment");
+    Err(Failure::usage(format!(
+        "no {kind} named {} in namespace {}",
+        name.name,
+        k8s.namespace()
+    )))
 }
 
 /// Reads a workload again.

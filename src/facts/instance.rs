@@ -155,6 +155,9 @@ pub struct Owner {
     pub kind: OwnerKind,
     /// Its name as the user knows it, such as the operator's or the Helm release's name.
     pub name: String,
+    /// Name of an operator's custom resource; empty for other owners.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub object: String,
 }
 
 /// Kinds of owners that matter for an upgrade.

@@ -2,5 +2,6 @@
 
 pub mod clients;
 pub mod instance;
+pub mod listed;
 pub mod server;
 pub mod target;

@@ -18,7 +18,8 @@ fn a_rich_and_healthy_server_has_no_finding_above_info() {
                 let space = Space::new(name);
                 let pgdata = "- {name: PGDATA,";
                 let bytes = "- {name: POSTGRES_INITDB_ARGS, value: '--locale=C --encoding=UTF8'}";
-                let bytes_too = "- {name: POSTGRESQL_INITDB_ARGS, value: '--locale=C --encoding=UTF8'}";
+                let bytes_too =
+                    "- {name: POSTGRESQL_INITDB_ARGS, value: '--locale=C --encoding=UTF8'}";
                 let indent = "\n            ";
                 let env = [bytes, bytes_too, pgdata].join(indent);
                 let pg = space.install(&instance.clone().with(pgdata, &env));

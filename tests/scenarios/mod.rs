@@ -6,6 +6,8 @@ mod down;
 mod faults;
 mod input;
 mod layouts;
+mod list;
+mod operators;
 mod refusals;
 mod rehearse;
 mod rights;

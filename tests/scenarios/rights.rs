@@ -3,7 +3,7 @@
 use crate::support::{Instance, Space, eventually};
 
 /// A ServiceAccount with the Role that `rbac` prints; returns the flags that act as it.
-fn account(space: &Space, more: &str) -> String {
+pub(super) fn account(space: &Space, more: &str) -> String {
     let role = space
         .plugin(format!("rbac --name tool {more}").trim_end())
         .exits(0);

@@ -597,10 +597,21 @@ impl FakeApi {
             .map(|(_, object)| object)
             .collect();
         let version = state.version.to_string();
+        // The token is the number of objects that were given already.
+        let from = request.query("continue").parse::<usize>().unwrap_or(0);
+        let limit = request
+            .query("limit")
+            .parse::<usize>()
+            .unwrap_or(usize::MAX);
+        let upto = items.len().min(from.saturating_add(limit));
+        let mut metadata = json!({"resourceVersion": version});
+        if upto < items.len() {
+            metadata["continue"] = upto.to_string().into();
+        }
         (
             200,
             json!({"kind": "List", "apiVersion": "v1",
-                "metadata": {"resourceVersion": version}, "items": items}),
+                "metadata": metadata, "items": items[from.min(upto)..upto]}),
         )
     }
 
