@@ -125,6 +125,7 @@ measure() {
 
 # commit_p99 SECONDS: the 99th percentile of the latency of small commits at a steady rate, microseconds.
 commit_p99() {
+  # shellcheck disable=SC2016 # for the shell in the pod
   k exec statefulset/pg -- sh -c 'rm -f /tmp/commits*; cd /tmp && pgbench -n -N -c 2 -R 50 -T "$1" -l --log-prefix=/tmp/commits -U postgres postgres >/dev/null 2>&1; cat /tmp/commits*' sh "$1" |
     awk '{ print $3 }' | sort -n | awk '{ v[NR] = $1 } END { print v[int(NR * 0.99)] }'
 }
