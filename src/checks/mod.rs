@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::facts::dry_run::DryRun;
 use crate::facts::instance::InstanceFacts;
 use crate::facts::server::{Contents, Database, Found, ServerFacts};
 use crate::facts::target::TargetFacts;
@@ -28,6 +29,7 @@ mod data_directory_owner;
 mod data_directory_place;
 mod database_locales;
 mod databases_read;
+mod dry_run;
 mod encoding_conversions;
 mod extension_updates;
 mod extensions;
@@ -223,6 +225,8 @@ pub struct CheckInput {
     pub target: Option<TargetFacts>,
     /// What the plan does and whether it is allowed; `None` when that could not be asked.
     pub access: Option<Vec<(String, bool)>>,
+    /// The API server's answers to the objects that the plan makes; empty when none was tried.
+    pub dry_run: Vec<DryRun>,
     /// What was asked for.
     pub request: Request,
 }
@@ -408,6 +412,7 @@ pub const ALL: &[Check] = &[
     autoscaler::CHECK,
     managed_by::CHECK,
     pod_security::CHECK,
+    dry_run::CHECK,
     permissions::CHECK,
 ];
 

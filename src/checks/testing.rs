@@ -99,6 +99,7 @@ pub(crate) fn recorded(from: &str, to: &str) -> CheckInput {
         server: Some(server),
         target: Some(target),
         access: Some(vec![("create pods".to_owned(), true)]),
+        dry_run: Vec::new(),
     }
 }
 

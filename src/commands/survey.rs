@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::checks::{self, CheckInput, Finding};
 use crate::cli::options::{TargetArgs, UpgradeOptions};
-use crate::commands::rbac;
+use crate::commands::{dry_run, rbac};
 use crate::discover::clients;
 use crate::discover::target::{self, Found};
 use crate::discover::{self, Namespace};
@@ -27,6 +27,7 @@ use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
 use crate::postgres::version::MajorVersion;
 use crate::record::Upgrade;
+use crate::steps::Step;
 use crate::steps::pod as pods;
 use crate::steps::worker::{Worker, name_of};
 
@@ -37,6 +38,8 @@ use super::Session;
 pub(super) enum Probe {
     /// A short-lived pod of the new image looks at the image and the volume.
     Pod,
+    /// The same, for an upgrade of a copy.
+    Copy,
     /// No object at all is made.
     Nothing,
 }
@@ -105,10 +108,16 @@ pub(super) async fn survey(
         snapshot: options.snapshot.clone(),
         verify: options.verify.as_str().to_owned(),
     };
-    let target = match probe {
-        Probe::Nothing => None,
-        Probe::Pod if server.is_none() => None,
-        Probe::Pod => {
+    let mut tried = match (&server, probe) {
+        (None, _) | (_, Probe::Nothing) => Vec::new(),
+        (Some(server), _) => dry_run::upgrade_pod(k8s, &found, server, &request).await?,
+    };
+    let refused = dry_run::is_refused(&tried);
+    let target = match (&server, probe) {
+        (None, _) | (_, Probe::Nothing) => None,
+        // What refuses the upgrade pod refuses the probe: the finding says more than the probe's failure.
+        _ if refused => None,
+        (server, _) => {
             Some(probe_image(session, &found, server.as_ref(), &image, options.to).await?)
         }
     };
@@ -118,17 +127,23 @@ pub(super) async fn survey(
             plan::decide(&request, &found.facts, server, target, pgdata_is_set)
         }
         (None, _) => Err("no server runs, so nothing is known about its databases".to_owned()),
+        (_, None) if refused => Err("the API server would refuse the upgrade pod".to_owned()),
         (_, None) => Err("the target image was not looked into (--read-only)".to_owned()),
     };
     let upgrade = match upgrade {
         Ok(upgrade) => Ok(estimated(session, &found.facts, upgrade).await),
         refused => refused,
     };
+    if let Ok(upgrade) = &upgrade {
+        let steps = steps_with_copies(&request, &found.facts, upgrade, probe);
+        tried.extend(dry_run::copies(k8s, &found, &request, &steps).await?);
+    }
     let input = CheckInput {
         instance: found.facts.clone(),
         server: server.clone(),
         target: target.clone(),
         access,
+        dry_run: tried,
         request: checks::Request {
             to: options.to,
             image: image.clone(),
@@ -148,6 +163,21 @@ pub(super) async fn survey(
         findings,
         upgrade,
     })
+}
+
+/// The steps of the plan, of which some make copies of the data.
+fn steps_with_copies(
+    request: &Request,
+    instance: &InstanceFacts,
+    upgrade: &Upgrade,
+    probe: Probe,
+) -> Vec<Step> {
+    let steps = match (probe, rehearsal::snapshot_class(request, instance)) {
+        (Probe::Copy, Some(class)) => rehearsal::steps(&request.run, &class),
+        (Probe::Copy, None) => Vec::new(),
+        _ => plan::steps(request, instance, upgrade, Vec::new()),
+    };
+    steps.into_iter().map(|(_, step)| step).collect()
 }
 
 /// The same upgrade with the time that a rehearsal of it took, where there was one.

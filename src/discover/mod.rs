@@ -2,6 +2,7 @@
 
 pub mod clients;
 pub mod down;
+pub mod dry_run;
 pub mod namespace;
 pub mod observe;
 pub mod queries;

@@ -4,6 +4,7 @@ mod clients;
 mod down;
 mod faults;
 mod input;
+mod kubernetes;
 mod layouts;
 mod refusals;
 mod rehearse;
