@@ -96,6 +96,7 @@ mod tests {
         input.dry_run = vec![DryRun {
             object: "Pod pg-upgrade-x".to_owned(),
             answer,
+            added: Vec::new(),
         }];
         input
     }

@@ -49,6 +49,7 @@ pub(super) async fn upgrade_pod(
         snapshot_claim: None,
         env: &env,
         restart: true,
+        container: &instance.container,
         template: &found.workload.pod,
     };
     let (map, pod) = (config_map(&blueprint, &BTreeMap::new())?, pod(&blueprint)?);

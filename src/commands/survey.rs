@@ -63,13 +63,7 @@ pub(super) async fn survey(
     options: &UpgradeOptions,
     probe: Probe,
 ) -> Result<Survey> {
-    let wrong = checks::wrong_ids(&options.ignore_checks);
-    if !wrong.is_empty() {
-        return Err(
-            Failure::usage(format!("--ignore-checks: {}", wrong.join("; ")))
-                .hint("docs/checks.md lists the checks; nothing was changed"),
-        );
-    }
+    only_known_checks(options)?;
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let namespace = Namespace::read(k8s).await?;
@@ -96,6 +90,7 @@ pub(super) async fn survey(
         .filter_map(|s| s.address.clone())
         .collect();
     let clients = clients::find(&namespace, &found.facts, &addresses);
+    let surroundings = discover::surroundings::read(k8s, &namespace, &found, &clients).await;
     let run = names::name(&[
         &found.facts.workload.name,
         &k8s.now().strftime("%y%m%d-%H%M%S").to_string(),
@@ -143,6 +138,7 @@ pub(super) async fn survey(
         server: server.clone(),
         target: target.clone(),
         access,
+        surroundings,
         dry_run: tried,
         request: checks::Request {
             to: options.to,
@@ -163,6 +159,17 @@ pub(super) async fn survey(
         findings,
         upgrade,
     })
+}
+
+fn only_known_checks(options: &UpgradeOptions) -> Result<()> {
+    let wrong = checks::wrong_ids(&options.ignore_checks);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(format!("--ignore-checks: {}", wrong.join("; ")))
+            .hint("preflight --list-checks lists the checks; nothing was changed"),
+    )
 }
 
 /// The steps of the plan, of which some make copies of the data.
@@ -360,6 +367,7 @@ async fn probe_pod(
         snapshot_claim: None,
         env: &env,
         restart: false,
+        container: &instance.container,
         template,
     };
     let outcome = async {

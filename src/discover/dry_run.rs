@@ -23,8 +23,13 @@ where
         + Serialize
         + Debug,
 {
+    let mut added = Vec::new();
     let answer = match dry_run_create(&k8s.api::<K>(), object).await {
-        Ok(()) => Answer::Accepted,
+        Ok(made) => {
+            let (sent, made) = (containers(object), containers(&made));
+            added.extend(made.into_iter().filter(|name| !sent.contains(name)));
+            Answer::Accepted
+        }
         Err(error) if error.is_missing_right() => return None,
         Err(error) if error.status().is_none() || error.to_string().contains(NO_DRY_RUN) => {
             Answer::Untried(error.to_string())
@@ -34,7 +39,19 @@ where
     Some(DryRun {
         object: format!("{} {}", K::kind(&()), object.name_any()),
         answer,
+        added,
     })
+}
+
+/// Names of all containers of a pod; none of anything else.
+fn containers<K: Serialize>(object: &K) -> Vec<String> {
+    let spec = serde_json::to_value(object).unwrap_or_default()["spec"].take();
+    ["initContainers", "containers"]
+        .iter()
+        .filter_map(|list| spec[list].as_array())
+        .flatten()
+        .filter_map(|container| container["name"].as_str().map(str::to_owned))
+        .collect()
 }
 
 #[cfg(test)]
@@ -60,8 +77,11 @@ mod tests {
             (tried.object.as_str(), &tried.answer),
             ("ConfigMap plan", &Answer::Accepted)
         );
-        assert_eq!(fake.writes().len(), 0, "{:?}", fake.writes());
         assert!(fake.requests()[0].contains("dryRun=All"));
+        assert!(
+            fake.object("/api/v1/namespaces/shop/configmaps/plan")
+                .is_none()
+        );
         fake.fault("POST", 1, Fault::Status(403, Vec::new()));
         let refused = create(&k8s, &map()).await.unwrap();
         assert_eq!(

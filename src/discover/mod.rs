@@ -9,6 +9,7 @@ pub mod queries;
 pub mod server;
 pub mod sql;
 pub mod storage;
+pub mod surroundings;
 pub mod target;
 pub mod target_image;
 pub mod vacuum;

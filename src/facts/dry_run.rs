@@ -10,6 +10,8 @@ pub struct DryRun {
     pub object: String,
     /// What came of it.
     pub answer: Answer,
+    /// Containers of a pod that admission added.
+    pub added: Vec<String>,
 }
 
 /// What the API server answers to a dry run.

@@ -4,4 +4,5 @@ pub mod clients;
 pub mod dry_run;
 pub mod instance;
 pub mod server;
+pub mod surroundings;
 pub mod target;

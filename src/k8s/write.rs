@@ -89,11 +89,11 @@ where
     }
 }
 
-/// Asks whether an object would be created (`dryRun=All`): admission is run, nothing is kept.
+/// Asks whether an object would be created (`dryRun=All`): admission is run, nothing is kept. Gives it as it would be.
 ///
 /// # Errors
 /// The refusal in the API server's words; or that no answer came, after some attempts.
-pub async fn dry_run_create<K>(api: &Api<K>, object: &K) -> Result<(), ApiError>
+pub async fn dry_run_create<K>(api: &Api<K>, object: &K) -> Result<K, ApiError>
 where
     K: Resource + Clone + DeserializeOwned + Serialize + Debug,
 {
@@ -105,7 +105,7 @@ where
     loop {
         left -= 1;
         match api.create(&params, object).await.map_err(ApiError::from) {
-            Ok(_) => return Ok(()),
+            Ok(made) => return Ok(made),
             // Safe to repeat because nothing is kept.
             Err(error) if left > 0 && error.may_have_happened() => {}
             Err(error) => return Err(error),
