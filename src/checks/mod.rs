@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::facts::dry_run::DryRun;
 use crate::facts::instance::InstanceFacts;
 use crate::facts::server::{Contents, Database, Found, ServerFacts};
+use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
 use crate::postgres::query::Query;
 use crate::postgres::quote;
@@ -28,6 +30,8 @@ mod data_directory_owner;
 mod data_directory_place;
 mod database_locales;
 mod databases_read;
+mod disruption_budget;
+mod dry_run;
 mod encoding_conversions;
 mod extension_updates;
 mod extensions;
@@ -43,12 +47,14 @@ mod large_objects;
 mod libc_family;
 mod libc_version;
 mod libraries;
+mod liveness_probe;
 mod locale_provider;
 mod locales;
 mod logical_slots;
 mod managed_by;
 mod newest_minor;
 mod not_null_inheritance;
+mod old_clients;
 mod open_databases;
 mod operator_owned;
 mod partition;
@@ -66,9 +72,11 @@ mod removed_settings;
 mod removed_types;
 mod replicas;
 mod role_settings;
+mod scaled_object;
 mod server_arguments;
 mod server_facts;
 mod server_tag;
+mod service_mesh;
 mod snapshot_class;
 mod sql_identifier_columns;
 mod standbys;
@@ -81,7 +89,9 @@ mod target_tag;
 mod template_databases;
 mod transfer_mode;
 mod unknown_columns;
+mod update_strategy;
 mod version_pair;
+mod vertical_autoscaler;
 mod volume;
 mod wal_directory;
 mod wal_segment_size;
@@ -223,6 +233,10 @@ pub struct CheckInput {
     pub target: Option<TargetFacts>,
     /// What the plan does and whether it is allowed; `None` when that could not be asked.
     pub access: Option<Vec<(String, bool)>>,
+    /// What stands around the instance.
+    pub surroundings: Surroundings,
+    /// The API server's answers to the objects that the plan makes; empty when none was tried.
+    pub dry_run: Vec<DryRun>,
     /// What was asked for.
     pub request: Request,
 }
@@ -403,11 +417,19 @@ pub const ALL: &[Check] = &[
     snapshot_class::CHECK,
     replicas::CHECK,
     partition::CHECK,
+    update_strategy::CHECK,
     pod_ready::CHECK,
     grace_period::CHECK,
+    liveness_probe::CHECK,
     autoscaler::CHECK,
+    scaled_object::CHECK,
+    vertical_autoscaler::CHECK,
+    disruption_budget::CHECK,
     managed_by::CHECK,
+    old_clients::CHECK,
+    service_mesh::CHECK,
     pod_security::CHECK,
+    dry_run::CHECK,
     permissions::CHECK,
 ];
 

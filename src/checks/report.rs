@@ -85,13 +85,15 @@ pub struct CheckRow {
     pub layer: &'static str,
     /// What is true when it is silent.
     pub title: &'static str,
-    /// Why it matters.
+    /// Why it matters: what happens otherwise.
     pub why: &'static str,
-    /// `--ignore-checks` may name it.
+    /// How it is mended, in general.
+    pub mend: &'static str,
+    /// `--ignore-checks` may turn its blockers into warnings.
     pub waivable: bool,
 }
 
-/// Every check, in the order they are reported.
+/// Every check, in the order they are reported: what `preflight --list-checks` and `docs/checks.md` are made from.
 pub fn list() -> Vec<CheckRow> {
     ALL.iter()
         .map(|check| CheckRow {
@@ -99,6 +101,7 @@ pub fn list() -> Vec<CheckRow> {
             layer: check.layer().as_str(),
             title: check.title,
             why: check.why,
+            mend: check.mend,
             waivable: check.waivable,
         })
         .collect()

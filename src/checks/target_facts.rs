@@ -26,7 +26,11 @@ fn run(input: &CheckInput) -> Vec<Finding> {
             "image {} was not looked into, so {missing} checks were not made",
             input.request.image
         ))
-        .fix("kubectl pg-upgrade preflight without --read-only"),
+        .fix(if input.dry_run.is_empty() {
+            "kubectl pg-upgrade preflight without --read-only"
+        } else {
+            "see dry-run: the probe pod would be refused, too"
+        }),
     ]
 }
 

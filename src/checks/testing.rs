@@ -4,6 +4,7 @@ use super::{CheckInput, Finding, Request, find};
 use crate::discover::{server, target_image};
 use crate::facts::instance::{ClaimFacts, Family, InstanceFacts, ObjectId, PodFacts};
 use crate::facts::server::{Found, ServerFacts};
+use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
 
 fn fixture(name: &str) -> String {
@@ -99,6 +100,8 @@ pub(crate) fn recorded(from: &str, to: &str) -> CheckInput {
         server: Some(server),
         target: Some(target),
         access: Some(vec![("create pods".to_owned(), true)]),
+        surroundings: Surroundings::default(),
+        dry_run: Vec::new(),
     }
 }
 

@@ -125,6 +125,9 @@ async fn dispatch(cli: Cli, ui: &Ui, out: &mut dyn Write) -> Result<Exit> {
         Command::Completion(args) => return commands::completion::run(args, out),
         Command::Rbac(args) => return commands::rbac::run(args, out),
         Command::Complete(args) => return complete::run(args, out),
+        Command::Preflight(args) if args.list_checks => {
+            return commands::preflight::list_checks(args, out);
+        }
         _ => {}
     }
     let session = Session::open(&cli.connect, ui.clone()).await?;

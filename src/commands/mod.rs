@@ -3,6 +3,7 @@
 mod bring_up;
 pub mod cleanup;
 pub mod completion;
+mod dry_run;
 pub mod history;
 pub mod list;
 mod permanent;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Session;
 use super::report::API_VERSION;
 use super::survey::{Probe, Survey, survey};
-use crate::checks::{Finding, Severity};
+use crate::checks::{self, Finding, Severity};
 use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
 use crate::error::{Exit, Result};
 use crate::output::{self, Cell, Report, TableSection, Tone, human_seconds};
@@ -29,6 +29,9 @@ pub struct PreflightArgs {
     /// Make no object; what only the target image can tell stays unknown
     #[arg(long)]
     read_only: bool,
+    /// Print every check and whether it may be ignored; asks no API server
+    #[arg(long)]
+    pub list_checks: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -55,6 +58,46 @@ pub async fn run(args: &PreflightArgs, session: &Session, out: &mut dyn Write) -
     } else {
         Exit::Done
     })
+}
+
+/// Prints every check; needs no API server.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn list_checks(args: &PreflightArgs, out: &mut dyn Write) -> Result<Exit> {
+    output::print(out, &args.output.output, &CheckList)?;
+    Ok(Exit::Done)
+}
+
+/// Every check, printable.
+struct CheckList;
+
+impl Report for CheckList {
+    fn json(&self) -> Value {
+        json!({"apiVersion": API_VERSION, "kind": "CheckList", "items": checks::report::list()})
+    }
+
+    fn tables(&self, wide: bool) -> Vec<TableSection> {
+        let mut headers = vec!["CHECK", "LOOKS AT", "IGNORABLE", "TITLE"];
+        if wide {
+            headers.extend(["WHY", "WHAT TO DO"]);
+        }
+        let mut table = TableSection::new(headers);
+        for check in checks::report::list() {
+            let ignorable = if check.waivable { "yes" } else { "no" };
+            let mut row = vec![check.id, check.layer, ignorable, check.title];
+            if wide {
+                row.extend([check.why, check.mend]);
+            }
+            table.row(row);
+        }
+        vec![table]
+    }
+
+    fn names(&self) -> Vec<String> {
+        let ids = checks::report::list().into_iter().map(|check| check.id);
+        ids.map(|id| format!("check.pg-upgrade.dev/{id}")).collect()
+    }
 }
 
 /// The blockers of a survey, and the reason when no plan is possible.
@@ -283,3 +326,6 @@ fn findings_table(findings: &[Finding], wide: bool) -> TableSection {
     }
     table
 }
+
+#[cfg(test)]
+mod tests;

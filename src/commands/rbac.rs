@@ -109,12 +109,20 @@ const RULES: &[Rule] = &[
     ),
 ];
 
-/// What makes answers better and is not needed: why a pod does not start, which image a workload had before.
+/// What makes answers better and is not needed: why a pod does not start, which image a workload had before,
+/// what else scales.
 const HELPFUL: &[Rule] = &[
     ("", &["events"], &["list"], &[]),
     (
         "apps",
         &["controllerrevisions", "replicasets"],
+        &["list"],
+        &[],
+    ),
+    ("keda.sh", &["scaledobjects"], &["list"], &[]),
+    (
+        "autoscaling.k8s.io",
+        &["verticalpodautoscalers"],
         &["list"],
         &[],
     ),

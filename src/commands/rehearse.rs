@@ -41,7 +41,7 @@ pub struct RehearseArgs {
 /// # Errors
 /// Exit code 3 when preflight refuses or the storage has no snapshots, 1 when the copy could not be upgraded.
 pub async fn run(args: &RehearseArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let survey = survey(session, &args.target, &args.options, Probe::Pod).await?;
+    let survey = survey(session, &args.target, &args.options, Probe::Copy).await?;
     upgrade::refuse_blocked(session, &survey)?;
     let upgrade = survey.upgrade.clone().map_err(Failure::refused)?;
     let class = snapshot_class(&survey)?;
@@ -110,11 +110,8 @@ fn snapshot_class(survey: &Survey) -> Result<String> {
             survey.found.facts.workload
         ))
     })?;
-    let asked = &survey.request.snapshot;
-    if asked != "auto" && asked != "none" {
-        return Ok(asked.clone());
-    }
-    claim.snapshot_class.clone().ok_or_else(|| {
+    let class = plan::rehearse::snapshot_class(&survey.request, &survey.found.facts);
+    class.ok_or_else(|| {
         Failure::refused(format!(
             "there is no copy to rehearse on: {} cannot be snapshotted: {}",
             claim.id, claim.no_snapshot_reason

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::checks::{self, CheckInput, Finding};
 use crate::cli::options::{TargetArgs, UpgradeOptions};
-use crate::commands::rbac;
+use crate::commands::{dry_run, rbac};
 use crate::discover::clients;
 use crate::discover::managed;
 use crate::discover::target::{self, Found};
@@ -19,7 +19,9 @@ use crate::exec::store::instance_label;
 use crate::facts::clients::Clients;
 use crate::facts::instance::{InstanceFacts, OwnerKind};
 use crate::facts::server::ServerFacts;
+use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
+use crate::k8s::K8s;
 use crate::k8s::access::Access;
 use crate::k8s::names;
 use crate::manifests::pod::Blueprint;
@@ -28,6 +30,7 @@ use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
 use crate::postgres::version::MajorVersion;
 use crate::record::Upgrade;
+use crate::steps::Step;
 use crate::steps::pod as pods;
 use crate::steps::worker::{Worker, name_of};
 
@@ -41,6 +44,8 @@ pub(super) const OPERATOR_OWNED: &str = "operator-owned";
 pub(super) enum Probe {
     /// A short-lived pod of the new image looks at the image and the volume.
     Pod,
+    /// The same, for an upgrade of a copy.
+    Copy,
     /// No object at all is made.
     Nothing,
 }
@@ -72,28 +77,10 @@ pub(super) async fn survey(
     options: &UpgradeOptions,
     probe: Probe,
 ) -> Result<Survey> {
-    let wrong = checks::wrong_ids(&options.ignore_checks);
-    if !wrong.is_empty() {
-        return Err(
-            Failure::usage(format!("--ignore-checks: {}", wrong.join("; ")))
-                .hint("docs/checks.md lists the checks; nothing was changed"),
-        );
-    }
+    only_known_checks(options)?;
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
-    let namespace = Namespace::read(k8s).await?;
-    let to = options
-        .to
-        .and_then(|to| u16::try_from(to).ok())
-        .map(MajorVersion::new);
-    managed::refuse(&namespace, target_args.target.as_ref(), k8s.namespace(), to)?;
-    let found = target::find(
-        k8s,
-        &namespace,
-        target_args.target.as_ref(),
-        target_args.container.as_deref(),
-    )
-    .await?;
+    let (namespace, found) = find(k8s, target_args, options.to).await?;
     if found
         .facts
         .owners
@@ -119,15 +106,22 @@ pub(super) async fn survey(
         .filter_map(|s| s.address.clone())
         .collect();
     let clients = clients::find(&namespace, &found.facts, &addresses);
+    let surroundings = discover::surroundings::read(k8s, &namespace, &found, &clients).await;
     let run = names::name(&[
         &found.facts.workload.name,
         &k8s.now().strftime("%y%m%d-%H%M%S").to_string(),
     ]);
     let request = request(run, image.clone(), options);
-    let target = match probe {
-        Probe::Nothing => None,
-        Probe::Pod if server.is_none() => None,
-        Probe::Pod => {
+    let mut tried = match (&server, probe) {
+        (None, _) | (_, Probe::Nothing) => Vec::new(),
+        (Some(server), _) => dry_run::upgrade_pod(k8s, &found, server, &request).await?,
+    };
+    let refused = dry_run::is_refused(&tried);
+    let target = match (&server, probe) {
+        (None, _) | (_, Probe::Nothing) => None,
+        // What refuses the upgrade pod refuses the probe: the finding says more than the probe's failure.
+        _ if refused => None,
+        (server, _) => {
             Some(probe_image(session, &found, server.as_ref(), &image, options.to).await?)
         }
     };
@@ -137,17 +131,24 @@ pub(super) async fn survey(
             plan::decide(&request, &found.facts, server, target, pgdata_is_set)
         }
         (None, _) => Err("no server runs, so nothing is known about its databases".to_owned()),
+        (_, None) if refused => Err("the API server would refuse the upgrade pod".to_owned()),
         (_, None) => Err("the target image was not looked into (--read-only)".to_owned()),
     };
     let upgrade = match upgrade {
         Ok(upgrade) => Ok(estimated(session, &found.facts, upgrade).await),
         refused => refused,
     };
+    if let Ok(upgrade) = &upgrade {
+        let steps = steps_with_copies(&request, &found.facts, upgrade, probe);
+        tried.extend(dry_run::copies(k8s, &found, &request, &steps).await?);
+    }
     let input = CheckInput {
         instance: found.facts.clone(),
         server: server.clone(),
         target: target.clone(),
         access,
+        surroundings,
+        dry_run: tried,
         request: checks::Request {
             to: options.to,
             image: image.clone(),
@@ -167,6 +168,48 @@ pub(super) async fn survey(
         findings,
         upgrade,
     })
+}
+
+/// The instance, and the namespace that it was found in; what only an operator knows is refused with its procedure.
+async fn find(k8s: &K8s, args: &TargetArgs, to: Option<u32>) -> Result<(Namespace, Found)> {
+    let namespace = Namespace::read(k8s).await?;
+    let to = to.and_then(|to| u16::try_from(to).ok());
+    let to = to.map(MajorVersion::new);
+    managed::refuse(&namespace, args.target.as_ref(), k8s.namespace(), to)?;
+    let found = target::find(
+        k8s,
+        &namespace,
+        args.target.as_ref(),
+        args.container.as_deref(),
+    );
+    let found = found.await?;
+    Ok((namespace, found))
+}
+
+fn only_known_checks(options: &UpgradeOptions) -> Result<()> {
+    let wrong = checks::wrong_ids(&options.ignore_checks);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(format!("--ignore-checks: {}", wrong.join("; ")))
+            .hint("preflight --list-checks lists the checks; nothing was changed"),
+    )
+}
+
+/// The steps of the plan, of which some make copies of the data.
+fn steps_with_copies(
+    request: &Request,
+    instance: &InstanceFacts,
+    upgrade: &Upgrade,
+    probe: Probe,
+) -> Vec<Step> {
+    let steps = match (probe, rehearsal::snapshot_class(request, instance)) {
+        (Probe::Copy, Some(class)) => rehearsal::steps(&request.run, &class),
+        (Probe::Copy, None) => Vec::new(),
+        _ => plan::steps(request, instance, upgrade, Vec::new()),
+    };
+    steps.into_iter().map(|(_, step)| step).collect()
 }
 
 /// The same upgrade with the time that a rehearsal of it took, where there was one.
@@ -191,6 +234,8 @@ fn left_alone(found: Found, options: &UpgradeOptions) -> Survey {
         server: None,
         target: None,
         access: None,
+        surroundings: Surroundings::default(),
+        dry_run: Vec::new(),
         request: checks::Request {
             to: options.to,
             image: image.clone(),
@@ -388,6 +433,7 @@ async fn probe_pod(
         snapshot_claim: None,
         env: &env,
         restart: false,
+        container: &instance.container,
         template,
     };
     let outcome = async {

@@ -2,6 +2,7 @@
 
 pub mod clients;
 pub mod down;
+pub mod dry_run;
 pub mod inventory;
 pub mod list;
 pub mod managed;
@@ -12,6 +13,7 @@ pub mod queries;
 pub mod server;
 pub mod sql;
 pub mod storage;
+pub mod surroundings;
 pub mod target;
 pub mod target_image;
 mod target_name;

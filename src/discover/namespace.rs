@@ -6,6 +6,7 @@ use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
@@ -26,14 +27,20 @@ pub struct Workload {
     pub selector: LabelSelector,
     /// Labels of the pod template.
     pub labels: BTreeMap<String, String>,
+    /// Annotations of the pod template.
+    pub annotations: BTreeMap<String, String>,
     /// The pod template's spec.
     pub pod: PodSpec,
     /// `strategy.type` or `updateStrategy.type`.
     pub strategy: String,
+    /// `RollingUpdate` of a Deployment starts the new pod before the old one has ended (`maxSurge` is not 0).
+    pub surges: bool,
     /// `updateStrategy.rollingUpdate.partition`.
     pub partition: i32,
     /// `persistentVolumeClaimRetentionPolicy.whenScaled` is `Delete`.
     pub claim_deleted_when_scaled: bool,
+    /// `persistentVolumeClaimRetentionPolicy.whenDeleted` is `Delete`.
+    pub claim_deleted_when_deleted: bool,
     /// Names of `volumeClaimTemplates`.
     pub claim_templates: Vec<String>,
 }
@@ -211,23 +218,23 @@ fn id(kind: &str, metadata: &ObjectMeta) -> ObjectId {
 pub(super) fn from_stateful_set(set: StatefulSet) -> Option<Workload> {
     let spec = set.spec;
     let update = spec.update_strategy.unwrap_or_default();
+    let template = spec.template.metadata.unwrap_or_default();
+    let retention = spec
+        .persistent_volume_claim_retention_policy
+        .unwrap_or_default();
     Some(Workload {
         id: id("StatefulSet", &set.metadata),
         metadata: set.metadata,
         replicas: spec.replicas.unwrap_or(1),
         selector: spec.selector,
-        labels: spec
-            .template
-            .metadata
-            .and_then(|m| m.labels)
-            .unwrap_or_default(),
+        labels: template.labels.unwrap_or_default(),
+        annotations: template.annotations.unwrap_or_default(),
         pod: spec.template.spec?,
+        surges: false,
         strategy: update.type_.unwrap_or_else(|| "RollingUpdate".to_owned()),
         partition: update.rolling_update.and_then(|r| r.partition).unwrap_or(0),
-        claim_deleted_when_scaled: spec
-            .persistent_volume_claim_retention_policy
-            .and_then(|p| p.when_scaled)
-            .is_some_and(|when| when == "Delete"),
+        claim_deleted_when_scaled: retention.when_scaled.as_deref() == Some("Delete"),
+        claim_deleted_when_deleted: retention.when_deleted.as_deref() == Some("Delete"),
         claim_templates: spec
             .volume_claim_templates
             .unwrap_or_default()
@@ -239,23 +246,26 @@ pub(super) fn from_stateful_set(set: StatefulSet) -> Option<Workload> {
 
 pub(super) fn from_deployment(deployment: Deployment) -> Option<Workload> {
     let spec = deployment.spec;
+    let template = spec.template.metadata.unwrap_or_default();
+    let strategy = spec.strategy.unwrap_or_default();
+    let name = strategy.type_.unwrap_or_else(|| "RollingUpdate".to_owned());
+    let surge = strategy.rolling_update.and_then(|r| r.max_surge);
     Some(Workload {
         id: id("Deployment", &deployment.metadata),
         metadata: deployment.metadata,
         replicas: spec.replicas.unwrap_or(1),
         selector: spec.selector,
-        labels: spec
-            .template
-            .metadata
-            .and_then(|m| m.labels)
-            .unwrap_or_default(),
+        labels: template.labels.unwrap_or_default(),
+        annotations: template.annotations.unwrap_or_default(),
         pod: spec.template.spec?,
-        strategy: spec
-            .strategy
-            .and_then(|s| s.type_)
-            .unwrap_or_else(|| "RollingUpdate".to_owned()),
+        // One pod is added where nothing is said: 25 %, rounded up.
+        surges: name == "RollingUpdate"
+            && !matches!(&surge, Some(IntOrString::Int(0)))
+            && !matches!(&surge, Some(IntOrString::String(text)) if text == "0%"),
+        strategy: name,
         partition: 0,
         claim_deleted_when_scaled: false,
+        claim_deleted_when_deleted: false,
         claim_templates: Vec::new(),
     })
 }

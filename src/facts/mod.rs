@@ -1,7 +1,9 @@
 //! What was read from the outside world: plain data, no handles, no behavior.
 
 pub mod clients;
+pub mod dry_run;
 pub mod instance;
 pub mod listed;
 pub mod server;
+pub mod surroundings;
 pub mod target;

@@ -39,6 +39,15 @@ impl ApiError {
         matches!(self.status(), Some(401 | 403))
     }
 
+    /// The user lacks the right; an admission plugin that refuses the object answers 403 too, in other words.
+    pub fn is_missing_right(&self) -> bool {
+        self.status() == Some(401)
+            || (self.status() == Some(403) && {
+                let text = self.to_string();
+                text.contains("User \"") && text.contains("\" cannot ")
+            })
+    }
+
     /// The type itself is not there: a definition is not installed, or the server is too old.
     pub fn is_unknown_type(&self) -> bool {
         matches!(&*self.source, kube::Error::Api(status) if unknown_type(status))

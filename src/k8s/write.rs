@@ -89,6 +89,30 @@ where
     }
 }
 
+/// Asks whether an object would be created (`dryRun=All`): admission is run, nothing is kept. Gives it as it would be.
+///
+/// # Errors
+/// The refusal in the API server's words; or that no answer came, after some attempts.
+pub async fn dry_run_create<K>(api: &Api<K>, object: &K) -> Result<K, ApiError>
+where
+    K: Resource + Clone + DeserializeOwned + Serialize + Debug,
+{
+    let params = PostParams {
+        dry_run: true,
+        field_manager: Some(labels::MANAGER.to_owned()),
+    };
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        match api.create(&params, object).await.map_err(ApiError::from) {
+            Ok(made) => return Ok(made),
+            // Safe to repeat because nothing is kept.
+            Err(error) if left > 0 && error.may_have_happened() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Patches a foreign object, only if it is still the one with that UID.
 ///
 /// The patch must come to the same when it is sent twice: a lost answer is resolved by sending it again.
@@ -257,6 +281,15 @@ mod tests {
         create_or_adopt(&api, &map("r1")).await.unwrap();
         assert!(fake.object(MAP).is_some());
         assert_eq!(fake.writes().len(), 2, "{:?}", fake.writes());
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_keeps_nothing_and_is_repeated_when_its_answer_is_lost() {
+        let (fake, api) = maps().await;
+        fake.fault("POST", 1, Fault::LoseAnswer);
+        dry_run_create(&api, &map("r1")).await.unwrap();
+        assert!(fake.object(MAP).is_none());
+        assert_eq!(fake.requests().len(), 2);
     }
 
     fn none_left() -> Patch<Value> {

@@ -62,6 +62,8 @@ pub struct Blueprint<'a> {
     pub env: &'a BTreeMap<String, String>,
     /// Restart it when it is killed.
     pub restart: bool,
+    /// Name of the server's container in the template.
+    pub container: &'a str,
     /// The server's pod template: what it needs to be pulled and scheduled.
     pub template: &'a PodSpec,
 }
@@ -144,6 +146,7 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
             "annotations": {
                 "sidecar.istio.io/inject": "false",
                 "linkerd.io/inject": "disabled",
+                "consul.hashicorp.com/connect-inject": "false",
                 "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             },
         },
@@ -153,6 +156,7 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
             "enableServiceLinks": false,
             "terminationGracePeriodSeconds": 5,
             "serviceAccountName": template.service_account_name,
+            "schedulerName": template.scheduler_name,
             "imagePullSecrets": template.image_pull_secrets,
             "tolerations": template.tolerations,
             "nodeSelector": template.node_selector,
@@ -169,6 +173,7 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
             "containers": [{
                 "name": "worker",
                 "image": blueprint.image,
+                "imagePullPolicy": pull_policy(blueprint),
                 "command": ["sh", format!("{SCRIPTS_DIR}/{}", blueprint.script)],
                 "env": env,
                 "resources": resources,
@@ -182,8 +187,22 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
         pod["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}],
         }}});
+    } else if let Some(affinity) = template
+        .affinity
+        .as_ref()
+        .and_then(|a| a.node_affinity.as_ref())
+    {
+        // Rules about other pods and spreading stay away: they are about the server's pod, and could keep ours from its node.
+        pod["spec"]["affinity"] = json!({"nodeAffinity": affinity});
     }
     serde_json::from_value(pod)
+}
+
+/// As the server's own image is pulled; the API server's default when the template says nothing.
+fn pull_policy<'a>(blueprint: &Blueprint<'a>) -> Option<&'a str> {
+    let containers = &blueprint.template.containers;
+    let server = containers.iter().find(|c| c.name == blueprint.container)?;
+    server.image_pull_policy.as_deref()
 }
 
 /// The init container that copies the old server out of its image; it never sees the claim.
@@ -201,6 +220,7 @@ fn bundle(
             json!({
                 "name": "bundle",
                 "image": image,
+                "imagePullPolicy": pull_policy(blueprint),
                 "command": ["sh", format!("{SCRIPTS_DIR}/bundle.sh")],
                 "env": env,
                 "resources": resources,
@@ -218,6 +238,7 @@ fn object_labels(blueprint: &Blueprint) -> Value {
         labels::INSTANCE: blueprint.instance,
         labels::PART: blueprint.part,
         "sidecar.istio.io/inject": "false",
+        "kuma.io/sidecar-injection": "disabled",
     })
 }
 
@@ -242,8 +263,78 @@ mod tests {
             snapshot_claim: None,
             env,
             restart: true,
+            container: "postgres",
             template,
         }
+    }
+
+    #[test]
+    fn what_the_server_needs_to_be_pulled_and_scheduled_is_carried_over() {
+        let (env, template) = (
+            BTreeMap::new(),
+            serde_json::from_value::<PodSpec>(json!({
+                "imagePullSecrets": [{"name": "registry"}],
+                "tolerations": [{"key": "db", "operator": "Exists"}],
+                "nodeSelector": {"disk": "ssd"},
+                "priorityClassName": "high",
+                "schedulerName": "own",
+                "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+                "affinity": {
+                    "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}},
+                    "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                        {"topologyKey": "kubernetes.io/hostname"}]},
+                },
+                "containers": [
+                    {"name": "other", "imagePullPolicy": "Always"},
+                    {"name": "postgres", "imagePullPolicy": "Never"},
+                ],
+            }))
+            .unwrap(),
+        );
+        let mut blueprint = blueprint(&env, &template);
+        let spec = |blueprint: &Blueprint| pod(blueprint).unwrap().spec.unwrap();
+        let pinned = spec(&blueprint);
+        assert_eq!(pinned.image_pull_secrets, template.image_pull_secrets);
+        assert_eq!(pinned.tolerations, template.tolerations);
+        assert_eq!(pinned.node_selector, template.node_selector);
+        assert_eq!(pinned.priority_class_name, template.priority_class_name);
+        assert_eq!(pinned.scheduler_name, template.scheduler_name);
+        for container in pinned
+            .containers
+            .iter()
+            .chain(pinned.init_containers.iter().flatten())
+        {
+            assert_eq!(container.image_pull_policy.as_deref(), Some("Never"));
+        }
+        let node = serde_json::to_string(&pinned.affinity).unwrap();
+        assert!(
+            node.contains("metadata.name") && !node.contains("zone"),
+            "{node}"
+        );
+        blueprint.node = None;
+        let free = spec(&blueprint);
+        let affinity = free.affinity.unwrap();
+        assert_eq!(
+            affinity.node_affinity,
+            template.affinity.as_ref().unwrap().node_affinity
+        );
+        assert_eq!(
+            (affinity.pod_anti_affinity, free.topology_spread_constraints),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn meshes_are_asked_to_leave_the_pod_alone() {
+        let (env, template) = (BTreeMap::new(), PodSpec::default());
+        let metadata = pod(&blueprint(&env, &template)).unwrap().metadata;
+        let (labels, annotations) = (metadata.labels.unwrap(), metadata.annotations.unwrap());
+        assert_eq!(labels["sidecar.istio.io/inject"], "false");
+        assert_eq!(labels["kuma.io/sidecar-injection"], "disabled");
+        assert_eq!(annotations["sidecar.istio.io/inject"], "false");
+        assert_eq!(annotations["linkerd.io/inject"], "disabled");
+        assert_eq!(annotations["consul.hashicorp.com/connect-inject"], "false");
     }
 
     #[test]

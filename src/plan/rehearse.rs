@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::upgrade::Request;
+use crate::facts::instance::InstanceFacts;
 use crate::k8s::names;
 use crate::record::{Phase, Record, RunState};
 use crate::steps::Step;
@@ -11,6 +13,14 @@ const SNAPSHOT_SECONDS: u64 = 3600;
 /// Between the server's stop and its Service's first answer, milliseconds: the pod's end, its scheduling, its start and
 /// its readiness, which no copy shows.
 const POD_MS: u64 = 2000;
+
+/// The class whose snapshot is rehearsed on: a rehearsal has one also where the upgrade itself wants none.
+pub fn snapshot_class(request: &Request, instance: &InstanceFacts) -> Option<String> {
+    match request.snapshot.as_str() {
+        "auto" | "none" => instance.claim.as_ref()?.snapshot_class.clone(),
+        class => Some(class.to_owned()),
+    }
+}
 
 /// The steps of a rehearsal.
 pub fn steps(run: &str, class: &str) -> Vec<(Phase, Step)> {

@@ -93,6 +93,26 @@ pub fn major(image: &str) -> Option<MajorVersion> {
     }
 }
 
+/// Tells by its name whether an image holds `pg_dump` and its like.
+pub fn has_client_programs(image: &str) -> bool {
+    let Ok(reference) = parse(image) else {
+        return false;
+    };
+    let name = reference.repository.rsplit('/').next().unwrap_or_default();
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    let words: Vec<&str> = name.split('-').collect();
+    let about_postgres = words
+        .iter()
+        .any(|word| matches!(*word, "postgres" | "postgresql" | "pg" | "pgsql" | "psql"));
+    matches!(name.as_str(), "postgres" | "postgresql" | "psql")
+        || name.contains("pgdump")
+        || name.contains("pg-dump")
+        || about_postgres
+            && words
+                .iter()
+                .any(|word| matches!(*word, "backup" | "dump" | "client"))
+}
+
 /// The image of major version `to`: same repository, the tag's version and distribution replaced.
 ///
 /// Only the C library is kept (`-alpine`): crossing it would change the sort order of text.
@@ -272,6 +292,21 @@ mod tests {
             "postgres:17x",
         ] {
             assert_eq!(claims(image), None, "{image}");
+        }
+    }
+
+    #[test]
+    fn client_programs_are_known_by_the_name() {
+        for (image, has) in [
+            ("docker.io/library/postgres:13", true),
+            ("bitnamilegacy/postgresql:15.1", true),
+            ("prodrigestivill/postgres-backup-local:13", true),
+            ("example/pgdump:1", true),
+            ("example/shop-backup:1.2", false),
+            ("prometheuscommunity/postgres-exporter:v0.15", false),
+            ("postgrest/postgrest:12", false),
+        ] {
+            assert_eq!(has_client_programs(image), has, "{image}");
         }
     }
 

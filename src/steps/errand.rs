@@ -88,6 +88,7 @@ impl<'a> Errand<'a> {
             snapshot_claim: self.snapshot_claim,
             env: &env,
             restart: true,
+            container: &acting.record.instance.container,
             template: &template,
         };
         pod::create(k8s, &blueprint, &upgrade.worker_files).await?;

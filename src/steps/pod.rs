@@ -63,6 +63,7 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             snapshot_claim: None,
             env: &env,
             restart: true,
+            container: &acting.record.instance.container,
             template: &template,
         };
         create(k8s, &blueprint, &upgrade.worker_files).await?;

@@ -5,6 +5,7 @@ mod clients;
 mod down;
 mod faults;
 mod input;
+mod kubernetes;
 mod layouts;
 mod list;
 mod operators;

@@ -1,0 +1,27 @@
+//! What the API server says to the objects that an upgrade would make, sent to it as a dry run (`dryRun=All`).
+
+use serde::{Deserialize, Serialize};
+
+/// One object and the answer to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DryRun {
+    /// Kind and name, such as `Pod pg-upgrade-pg-1-pod`.
+    pub object: String,
+    /// What came of it.
+    pub answer: Answer,
+    /// Containers of a pod that admission added.
+    pub added: Vec<String>,
+}
+
+/// What the API server answers to a dry run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It would be made.
+    Accepted,
+    /// It would not be made, in the API server's words.
+    Refused(String),
+    /// It could not be tried: no answer, or an admission webhook without dry runs.
+    Untried(String),
+}

@@ -1,0 +1,154 @@
+//! What Kubernetes itself has against an upgrade: preflight says it while the server still runs.
+
+use serde_json::Value;
+
+use crate::support::{Instance, Space};
+
+/// The findings of one check in a report of `preflight -o json`.
+fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["check"] == check)
+        .collect()
+}
+
+/// What a refused dry run looks like: exit code 3 and nothing made.
+fn refused(space: &Space, words: &str, fix: &str) {
+    let report = space
+        .plugin("preflight statefulset/pg --to 17 -o json")
+        .exits(3)
+        .json();
+    let found = findings(&report, "dry-run");
+    let [finding] = found.as_slice() else {
+        panic!("{report:#}");
+    };
+    assert_eq!(finding["severity"], "blocker", "{finding:#}");
+    let message = finding["message"].as_str().unwrap();
+    assert!(
+        message.contains("would refuse Pod pg-upgrade-"),
+        "{message}"
+    );
+    assert!(message.contains(words), "{message}");
+    assert_eq!(finding["fix"], fix.replace("NS", &space.name));
+    assert_eq!(report["ready"], false);
+    assert_eq!(space.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_quota_without_room_for_the_upgrade_pod_is_told_before_the_outage() {
+    let space = Space::new("kchk-quota");
+    let pg = space.install(&Instance::library("library-statefulset", 13));
+    let clean = space.plugin("preflight statefulset/pg --to 17 -o json");
+    let report = clean.exits(0).json();
+    let loud: Vec<&Value> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["severity"] != "info" && finding["check"] != "libc-version")
+        .collect();
+    assert_eq!(loud, [&Value::Null; 0]);
+    assert_eq!(findings(&report, "dry-run"), [&Value::Null; 0]);
+    // Without the probe, and with the pod, its ConfigMap and a volume snapshot as dry runs.
+    let read_only = space.plugin("preflight statefulset/pg --to 17 --read-only -o json");
+    let requests = read_only.json()["apiRequests"].as_u64().unwrap() + 3;
+    assert!(requests <= 25, "{requests} requests");
+    space.kubectl("create quota tight --hard=requests.memory=128Mi");
+    refused(
+        &space,
+        "exceeded quota: tight",
+        "kubectl -n NS edit resourcequota tight",
+    );
+    space
+        .plugin("run statefulset/pg --to 17 -y")
+        .exits(3)
+        .says("exceeded quota: tight");
+    assert_eq!((pg.major(), pg.replicas()), (13, 1));
+    space.kubectl("delete quota tight");
+    space.kubectl("create quota snapshots --hard=count/volumesnapshots.snapshot.storage.k8s.io=0");
+    space
+        .plugin("preflight statefulset/pg --to 17 --transfer link")
+        .exits(3)
+        .says("would refuse VolumeSnapshot pg-upgrade-");
+    // A copy needs no volume snapshot.
+    space
+        .plugin("preflight statefulset/pg --to 17 --transfer copy")
+        .exits(0);
+}
+
+#[test]
+fn a_limit_range_that_refuses_the_upgrade_pod_is_told_before_the_outage() {
+    let space = Space::new("kchk-limits");
+    let pg = space.install(&Instance::library("library-statefulset", 13));
+    let limit = |words: &str| {
+        space.apply(&format!(
+            "{{apiVersion: v1, kind: LimitRange, metadata: {{name: small}}, spec: {{limits: [{{type: Container, {words}}}]}}}}"
+        ));
+    };
+    limit("min: {memory: 512Mi}, defaultRequest: {memory: 512Mi}");
+    refused(
+        &space,
+        "minimum memory usage per Container is 512Mi",
+        "kubectl -n NS edit limitrange",
+    );
+    limit("min: null, defaultRequest: {memory: 64Mi}, default: {memory: 128Mi}");
+    refused(
+        &space,
+        "must be less than or equal to memory limit of 128Mi",
+        "kubectl -n NS edit limitrange",
+    );
+    assert_eq!(pg.major(), 13);
+}
+
+#[test]
+fn what_stands_around_the_server_is_told_with_what_mends_it() {
+    let space = Space::new("kchk-around");
+    space.kubectl(&format!(
+        "label namespace {} istio-injection=enabled",
+        space.name
+    ));
+    let pg = space.install(
+        &Instance::library("library-deployment", 13)
+            .with("strategy: {type: Recreate}", "strategy: {type: RollingUpdate}")
+            .with(
+                "          readinessProbe:",
+                "          livenessProbe:\n            exec: {command: [pg_isready, -U, shop, -h, 127.0.0.1]}\n          readinessProbe:",
+            ),
+    );
+    space.kubectl("create poddisruptionbudget pg --selector=app=pg --max-unavailable=1");
+    space.kubectl("create cronjob dump --image=docker.io/library/postgres:13 --schedule=@yearly -- pg_dumpall -h pg");
+    space.kubectl("create cronjob new --image=docker.io/library/postgres:17 --schedule=@yearly -- pg_dumpall -h pg");
+    let preflight = "preflight deployment/pg --to 17 -o json";
+    let report = space.plugin(preflight).exits(0).json();
+    for (check, severity) in [
+        ("service-mesh", "info"),
+        ("liveness-probe", "warning"),
+        ("update-strategy", "warning"),
+        ("disruption-budget", "info"),
+        ("old-clients", "warning"),
+    ] {
+        let found = findings(&report, check);
+        assert_eq!(found.len(), 1, "{check}: {report:#}");
+        assert_eq!(found[0]["severity"], severity, "{check}");
+    }
+    // The commands do what they say, as they are printed.
+    for check in ["old-clients", "update-strategy", "liveness-probe"] {
+        let fix = findings(&report, check)[0]["fix"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let fix = fix.trim_end_matches(" (restarts the server)");
+        let (words, patch) = fix.split_once(" -p ").unwrap_or((fix, ""));
+        let mut words: Vec<&str> = words.split(' ').skip(1).collect();
+        if !patch.is_empty() {
+            words.extend(["-p", patch.trim_matches('\'')]);
+        }
+        space.try_kubectl(&words, None).exits(0);
+    }
+    pg.wait_ready();
+    let report = space.plugin(preflight).exits(0).json();
+    for check in ["old-clients", "update-strategy", "liveness-probe"] {
+        assert_eq!(findings(&report, check), [&Value::Null; 0], "{check}");
+    }
+}
