@@ -1,9 +1,6 @@
 //! No encoding conversion was made by users.
 
-use super::{
-    Check, Finding, Live, Query, Run, dotted, in_database, numbered, rows_of_databases, statements,
-    text,
-};
+use super::{Check, Finding, Live, Query, Run, Severity, relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -27,40 +24,19 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     if live.to < MajorVersion::new(14) {
         return Vec::new();
     }
-    let found = match rows_of_databases(live.server, &QUERY) {
-        Err(unknown) => return unknown,
-        Ok(found) => found,
-    };
-    let (mut objects, mut fixes) = (Vec::new(), Vec::new());
-    for (database, found) in &found {
-        for row in &found.rows {
-            objects.push(dotted(&[
-                &database.name,
-                text(row, "schema"),
-                text(row, "relation"),
-            ]));
-            fixes.push(in_database(
-                &database.name,
-                &format!(
-                    "DROP CONVERSION {}",
-                    dotted(&[text(row, "schema"), text(row, "relation")])
-                ),
-            ));
-        }
-    }
-    let count: u64 = found.iter().map(|(_, found)| found.count).sum();
-    if count == 0 {
-        return Vec::new();
-    }
-    let count = numbered(
-        usize::try_from(count).unwrap_or(usize::MAX),
-        "encoding conversion",
-    );
-    vec![
-        Finding::blocker(format!("{count} with the function arguments of before 14"))
-            .objects(objects)
-            .fix(statements(&fixes)),
-    ]
+    rows_finding(
+        live.server,
+        &QUERY,
+        Severity::Blocker,
+        (
+            "encoding conversion",
+            "with the function arguments of before 14",
+        ),
+        |database, row| {
+            let (object, name) = relation(database, row);
+            (object, format!("DROP CONVERSION {name}"))
+        },
+    )
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! No hash index has to be rebuilt.
 
-use super::{
-    Check, Finding, Live, Query, Run, dotted, in_database, numbered, rows_of_databases, statements,
-    text,
-};
+use super::{Check, Finding, Live, Query, Run, Severity, relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -25,37 +22,16 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let found = match rows_of_databases(live.server, &QUERY) {
-        Err(unknown) => return unknown,
-        Ok(found) => found,
-    };
-    let (mut objects, mut fixes) = (Vec::new(), Vec::new());
-    for (database, found) in &found {
-        for row in &found.rows {
-            objects.push(dotted(&[
-                &database.name,
-                text(row, "schema"),
-                text(row, "relation"),
-            ]));
-            fixes.push(in_database(
-                &database.name,
-                &format!(
-                    "REINDEX INDEX {}",
-                    dotted(&[text(row, "schema"), text(row, "relation")])
-                ),
-            ));
-        }
-    }
-    let count: u64 = found.iter().map(|(_, found)| found.count).sum();
-    if count == 0 {
-        return Vec::new();
-    }
-    let count = numbered(usize::try_from(count).unwrap_or(usize::MAX), "hash index");
-    vec![
-        Finding::warning(format!("{count} to rebuild after the upgrade"))
-            .objects(objects)
-            .fix(statements(&fixes)),
-    ]
+    rows_finding(
+        live.server,
+        &QUERY,
+        Severity::Warning,
+        ("hash index", "to rebuild after the upgrade"),
+        |database, row| {
+            let (object, name) = relation(database, row);
+            (object, format!("REINDEX INDEX {name}"))
+        },
+    )
 }
 
 #[cfg(test)]

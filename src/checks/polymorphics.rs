@@ -1,9 +1,6 @@
 //! No aggregate or operator uses the old polymorphic array functions.
 
-use super::{
-    Check, Finding, Live, Query, Run, in_database, name, numbered, rows_of_databases, statements,
-    text,
-};
+use super::{Check, Finding, Live, Query, Run, Severity, name, rows_finding, text};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -34,37 +31,22 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     if live.to < MajorVersion::new(14) {
         return Vec::new();
     }
-    let found = match rows_of_databases(live.server, &QUERY) {
-        Err(unknown) => return unknown,
-        Ok(found) => found,
-    };
-    let (mut objects, mut fixes) = (Vec::new(), Vec::new());
-    for (database, found) in &found {
-        for row in &found.rows {
-            objects.push(format!(
-                "{} {} in {}",
-                text(row, "kind").to_lowercase(),
-                text(row, "object"),
-                name(&database.name)
-            ));
-            fixes.push(in_database(
-                &database.name,
-                &format!("DROP {} {}", text(row, "kind"), text(row, "object")),
-            ));
-        }
-    }
-    let count: u64 = found.iter().map(|(_, found)| found.count).sum();
-    if count == 0 {
-        return Vec::new();
-    }
-    let count = numbered(usize::try_from(count).unwrap_or(usize::MAX), "object");
-    vec![
-        Finding::blocker(format!(
-            "{count} made of array functions whose arguments changed in 14"
-        ))
-        .objects(objects)
-        .fix(statements(&fixes)),
-    ]
+    rows_finding(
+        live.server,
+        &QUERY,
+        Severity::Blocker,
+        (
+            "object",
+            "made of array functions whose arguments changed in 14",
+        ),
+        |database, row| {
+            let (kind, object) = (text(row, "kind"), text(row, "object"));
+            (
+                format!("{} {object} in {}", kind.to_lowercase(), name(database)),
+                format!("DROP {kind} {object}"),
+            )
+        },
+    )
 }
 
 #[cfg(test)]

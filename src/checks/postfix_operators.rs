@@ -1,9 +1,6 @@
 //! No operator follows its operand.
 
-use super::{
-    Check, Finding, Live, Query, Run, in_database, name, numbered, rows_of_databases, statements,
-    text,
-};
+use super::{Check, Finding, Live, Query, Run, Severity, name, rows_finding, text};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -28,41 +25,24 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     if live.to < MajorVersion::new(14) {
         return Vec::new();
     }
-    let found = match rows_of_databases(live.server, &QUERY) {
-        Err(unknown) => return unknown,
-        Ok(found) => found,
-    };
-    let (mut objects, mut fixes) = (Vec::new(), Vec::new());
-    for (database, found) in &found {
-        for row in &found.rows {
-            objects.push(format!(
-                "{}.{}.{} ({}, NONE)",
-                name(&database.name),
+    rows_finding(
+        live.server,
+        &QUERY,
+        Severity::Blocker,
+        ("operator", "behind the operand"),
+        |database, row| {
+            let operator = format!(
+                "{}.{} ({}, NONE)",
                 name(text(row, "schema")),
                 text(row, "relation"),
                 text(row, "argument")
-            ));
-            fixes.push(in_database(
-                &database.name,
-                &format!(
-                    "DROP OPERATOR {}.{} ({}, NONE)",
-                    name(text(row, "schema")),
-                    text(row, "relation"),
-                    text(row, "argument")
-                ),
-            ));
-        }
-    }
-    let count: u64 = found.iter().map(|(_, found)| found.count).sum();
-    if count == 0 {
-        return Vec::new();
-    }
-    let count = numbered(usize::try_from(count).unwrap_or(usize::MAX), "operator");
-    vec![
-        Finding::blocker(format!("{count} behind the operand"))
-            .objects(objects)
-            .fix(statements(&fixes)),
-    ]
+            );
+            (
+                format!("{}.{operator}", name(database)),
+                format!("DROP OPERATOR {operator}"),
+            )
+        },
+    )
 }
 
 #[cfg(test)]

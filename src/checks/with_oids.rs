@@ -1,9 +1,6 @@
 //! No table was made with oids.
 
-use super::{
-    Check, Finding, Live, Query, Run, dotted, in_database, numbered, rows_of_databases, statements,
-    text,
-};
+use super::{Check, Finding, Live, Query, Run, Severity, relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -25,37 +22,16 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let found = match rows_of_databases(live.server, &QUERY) {
-        Err(unknown) => return unknown,
-        Ok(found) => found,
-    };
-    let (mut objects, mut fixes) = (Vec::new(), Vec::new());
-    for (database, found) in &found {
-        for row in &found.rows {
-            objects.push(dotted(&[
-                &database.name,
-                text(row, "schema"),
-                text(row, "relation"),
-            ]));
-            fixes.push(in_database(
-                &database.name,
-                &format!(
-                    "ALTER TABLE {} SET WITHOUT OIDS",
-                    dotted(&[text(row, "schema"), text(row, "relation")])
-                ),
-            ));
-        }
-    }
-    let count: u64 = found.iter().map(|(_, found)| found.count).sum();
-    if count == 0 {
-        return Vec::new();
-    }
-    let count = numbered(usize::try_from(count).unwrap_or(usize::MAX), "table");
-    vec![
-        Finding::blocker(format!("{count} made WITH OIDS"))
-            .objects(objects)
-            .fix(statements(&fixes)),
-    ]
+    rows_finding(
+        live.server,
+        &QUERY,
+        Severity::Blocker,
+        ("table", "made WITH OIDS"),
+        |database, row| {
+            let (object, name) = relation(database, row);
+            (object, format!("ALTER TABLE {name} SET WITHOUT OIDS"))
+        },
+    )
 }
 
 #[cfg(test)]

@@ -48,24 +48,14 @@ pub async fn read(
         claim_deleted_when_deleted: found.workload.claim_deleted_when_deleted,
         scaled_objects: scaled
             .iter()
-            .filter(|object| {
-                !object
-                    .annotations()
-                    .contains_key("autoscaling.keda.sh/paused")
-            })
-            .filter_map(|object| scaler(object, &object.data["spec"]["scaleTargetRef"]))
+            .filter_map(scaled_object)
             .filter(|scaler| {
                 scales(scaler, workload) || clients.workloads.iter().any(|c| scales(scaler, &c.id))
             })
             .collect(),
         vertical_scalers: vertical
             .iter()
-            // Off and Initial leave running pods alone; Auto is meant where nothing is said.
-            .filter(|object| {
-                let mode = object.data["spec"]["updatePolicy"]["updateMode"].as_str();
-                !matches!(mode, Some("Off" | "Initial"))
-            })
-            .filter_map(|object| scaler(object, &object.data["spec"]["targetRef"]))
+            .filter_map(vertical_scaler)
             .filter(|scaler| scales(scaler, workload))
             .collect(),
         unread,
@@ -102,6 +92,25 @@ async fn list(
         Ok(found) => Ok(found.items),
         Err(error) if error.is_not_found() => Ok(Vec::new()),
         Err(error) => Err(format!("{kind}s: {error}")),
+    }
+}
+
+/// What a `ScaledObject` scales, unless it is paused.
+fn scaled_object(object: &DynamicObject) -> Option<Scaler> {
+    let annotations = object.annotations();
+    let is_paused = annotations
+        .get("autoscaling.keda.sh/paused")
+        .is_some_and(|value| value == "true")
+        || annotations.contains_key("autoscaling.keda.sh/paused-replicas");
+    (!is_paused).then(|| scaler(object, &object.data["spec"]["scaleTargetRef"]))?
+}
+
+/// What a `VerticalPodAutoscaler` changes, when it does so to running pods: Auto is meant where nothing is said.
+fn vertical_scaler(object: &DynamicObject) -> Option<Scaler> {
+    let spec = &object.data["spec"];
+    match spec["updatePolicy"]["updateMode"].as_str() {
+        Some("Off" | "Initial") => None,
+        _ => scaler(object, &spec["targetRef"]),
     }
 }
 
@@ -236,6 +245,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::k8s::fake::{FakeApi, Fault};
+    use crate::k8s::to_fake;
 
     fn marks(all: &[(&str, &str)]) -> BTreeMap<String, String> {
         all.iter()
@@ -260,6 +271,43 @@ mod tests {
         );
         let ambient = marks(&[("istio.io/dataplane-mode", "ambient")]);
         assert_eq!(mesh(&ambient, &none, &none), [""; 0]);
+    }
+
+    fn object(annotations: &Value, spec: &Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "metadata": {"name": "x", "annotations": annotations}, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_paused_or_only_recommends_scales_nothing() {
+        let spec = json!({"scaleTargetRef": {"name": "app"}});
+        let of = |annotations| scaled_object(&object(&annotations, &spec)).map(|s| s.kind);
+        assert_eq!(of(json!({})).as_deref(), Some("Deployment"));
+        assert_eq!(of(json!({"autoscaling.keda.sh/paused": "true"})), None);
+        assert_eq!(
+            of(json!({"autoscaling.keda.sh/paused-replicas": "0"})),
+            None
+        );
+        let mode = |policy: Value| {
+            let target = json!({"kind": "StatefulSet", "name": "pg"});
+            let spec = json!({"targetRef": target, "updatePolicy": policy});
+            vertical_scaler(&object(&json!({}), &spec)).is_some()
+        };
+        assert!(mode(Value::Null) && mode(json!({"updateMode": "Recreate"})));
+        assert!(!mode(json!({"updateMode": "Off"})) && !mode(json!({"updateMode": "Initial"})));
+    }
+
+    #[tokio::test]
+    async fn types_that_are_not_installed_are_none_and_a_refusal_is_told() {
+        let fake = FakeApi::start().await;
+        let k8s = to_fake(&fake);
+        let ask = || list(&k8s, "keda.sh/v1alpha1", "ScaledObject", "scaledobjects");
+        fake.fault("GET", 1, Fault::Status(404, Vec::new()));
+        assert_eq!(ask().await.unwrap().len(), 0);
+        fake.deny("list", "scaledobjects");
+        assert!(ask().await.unwrap_err().starts_with("ScaledObjects: "));
     }
 
     #[test]
