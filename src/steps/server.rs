@@ -1,6 +1,6 @@
 //! The server's own workload: down, on the other image, up again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -268,12 +268,58 @@ pub(super) async fn switch(
     Ok(String::new())
 }
 
-/// Waits until the server's pod is ready and really is the version asked for.
+/// A pod that counts as ready may hold a server that does not answer yet: without a readiness probe it is ready at once.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Waits until the server's pod is ready, answers, and really is the version asked for.
 pub(super) async fn await_server(
     acting: &mut Acting<'_>,
     major: u32,
     seconds: u64,
 ) -> Result<String> {
+    let patience = Duration::from_secs(seconds);
+    let budget = acting.record.budget_left(acting.k8s.now());
+    let end = Instant::now() + budget.map_or(patience, |left| left.min(patience));
+    let mut ready_since = None;
+    let (pod, version) = loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let pod = match await_ready(acting, left).await {
+            Err(failure) if Instant::now() >= end && budget.is_some_and(|b| b < patience) => {
+                return Err(failure.context("the outage budget is used up"));
+            }
+            outcome => outcome?,
+        };
+        let container = &acting.record.instance.container;
+        match crate::discover::sql::version(acting.k8s, &pod, container).await {
+            Ok(version) => break (pod, version),
+            Err(failure) => {
+                let since = *ready_since.get_or_insert_with(Instant::now);
+                // Recovery takes its time; anything else does not go away by itself.
+                let recovers = failure.to_string().contains("starting up");
+                let over = Instant::now() >= end || !recovers && since.elapsed() > ANSWER;
+                if over {
+                    let what = format!("asking the server in Pod {pod} for its version");
+                    return Err(failure.context(what));
+                }
+                acting.note("the server does not answer yet");
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        }
+    };
+    if let Some(facts) = &mut acting.record.instance.pod {
+        facts.name.clone_from(&pod);
+    }
+    if u32::from(version.major.number()) != major {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("Pod {pod} runs PostgreSQL {version}, not {major}"),
+        ));
+    }
+    Ok(format!("PostgreSQL {version}"))
+}
+
+/// Waits until Kubernetes calls the server's pod ready; its name.
+async fn await_ready(acting: &mut Acting<'_>, limit: Duration) -> Result<String> {
     let workload = target::read_workload(acting.k8s, acting.record.target()).await?;
     let selector = target::selector_text(&workload.selector);
     let container = acting.record.instance.container.clone();
@@ -309,12 +355,10 @@ pub(super) async fn await_server(
     let mut moved = false;
     let mut replaced: Vec<String> = Vec::new();
     let mut uid = None;
-    let patience = Duration::from_secs(seconds);
-    let budget = acting.record.budget_left(acting.k8s.now());
     let outcome = wait_list(
         acting.k8s.api::<Pod>(),
         &selector,
-        budget.map_or(patience, |left| left.min(patience)),
+        limit,
         |pods: &[Pod]| {
             for pod in pods.iter().filter(|p| has_image(p, &container, &other)) {
                 // A StatefulSet waits for a broken pod to be ready before it replaces it, so for ever.
@@ -345,35 +389,15 @@ pub(super) async fn await_server(
         |text| acting.note(text),
     )
     .await;
-    let pod = match outcome {
-        Ok(pod) => pod,
-        Err(error) => {
-            let failure = match error {
-                WaitError::Failed(why) => {
-                    Failure::new(Exit::Failed, format!("the server does not start: {why}"))
-                }
-                WaitError::TimedOut { .. } if budget.is_some_and(|left| left < patience) => {
-                    Failure::from(error).context("the outage budget is used up")
-                }
-                other => Failure::from(other)
-                    .context(format!("waiting until {} is ready", acting.record.target())),
-            };
-            return Err(super::pod::with_warnings(acting.k8s, failure, uid).await);
+    let failure = match outcome {
+        Ok(pod) => return Ok(pod),
+        Err(WaitError::Failed(why)) => {
+            Failure::new(Exit::Failed, format!("the server does not start: {why}"))
         }
+        Err(other) => Failure::from(other)
+            .context(format!("waiting until {} is ready", acting.record.target())),
     };
-    if let Some(facts) = &mut acting.record.instance.pod {
-        facts.name.clone_from(&pod);
-    }
-    let version = crate::discover::sql::version(acting.k8s, &pod, &container)
-        .await
-        .map_err(|e| e.context(format!("asking the server in Pod {pod} for its version")))?;
-    if u32::from(version.major.number()) != major {
-        return Err(Failure::new(
-            Exit::Failed,
-            format!("Pod {pod} runs PostgreSQL {version}, not {major}"),
-        ));
-    }
-    Ok(format!("PostgreSQL {version}"))
+    Err(super::pod::with_warnings(acting.k8s, failure, uid).await)
 }
 
 /// Tells whether a pod that stays has this image.

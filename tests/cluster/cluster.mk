@@ -24,4 +24,4 @@ test-cluster:
 lint-cluster:
 	shellcheck -x -P $(cluster_dir) $(cluster_shell)
 	@cd $(cluster_dir) && unformatted=$$(gofmt -l $(cluster_go)) && if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
-	@for module in $(cluster_go); do echo "go vet $$module"; (cd $(cluster_dir)$$module && go vet ./...) || exit 1; done
+	@for module in $(cluster_go); do echo "go vet $$module"; (cd $(cluster_dir)$$module && CGO_ENABLED=0 go vet -trimpath ./...) || exit 1; done

@@ -89,3 +89,14 @@ fn only_one_pod_may_mount_the_claim_so_the_pod_comes_after_the_stop() {
         17,
     );
 }
+
+#[test]
+fn a_server_without_a_readiness_probe_is_waited_for_all_the_same() {
+    let probe = "          readinessProbe:
+            exec: {command: [pg_isready, -U, postgres, -h, 127.0.0.1]}
+            periodSeconds: 1
+            timeoutSeconds: 5
+";
+    let instance = Instance::library("library-statefulset", 13).with(probe, "");
+    upgrades("noprobe", &instance, 17);
+}
