@@ -337,7 +337,8 @@ t() {
   else
     failed=$((failed + 1))
     echo "FAILED  $name ($((SECONDS - started)) s)"
-    sed 's/^/        /' <<< "$output" | tail -n 30
+    # What failed may stand far above the end.
+    { grep '^FAIL' <<< "$output"; tail -n 30 <<< "$output"; } | sed 's/^/        /'
     tail -n 25 "$base/pods/$test_name-up/out" "$base/pods/$test_name-up/err" 2> /dev/null | cut -c1-600 | sed 's/^/        | /'
   fi
 }

@@ -154,9 +154,10 @@ points() {
       local i
       for ((i = 0; i < 3000; i++)); do
         if [[ ! -d /proc/$worker_pid ]]; then killed=1; break; fi
-        if grep -q "\"outcome\":\"$points_outcome\"" "$dir/out"; then
-          # The tidying afterwards has its points too; an errand ends after it and answers nothing.
-          if point_serves; then point_ping "$dir"; fi
+        # An errand ends by itself.
+        if point_serves && grep -q "\"outcome\":\"$points_outcome\"" "$dir/out"; then
+          # The tidying afterwards has its points too.
+          point_ping "$dir"
           if [[ -e $dir/count.what ]]; then continue; fi
           break
         fi

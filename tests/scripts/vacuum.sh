@@ -107,6 +107,9 @@ worker=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$LAB/start")
 for _ in {1..600}; do [[ $(sql 17 postgres -c "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase = 'waiting for old snapshots'") == 0 ]] || break; sleep 0.1; done
 # shellcheck disable=SC2046  # this time all of its processes
 kill -9 "$worker" $(pgrep -P "$worker") $(pgrep -P "$(pgrep -d, -P "$worker")")
+# The REINDEX before what it waits for: else it may come to its end.
+sql 17 postgres -c "SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index" > /dev/null
+for _ in {1..100}; do [[ $(sql 17 postgres -c "SELECT count(*) FROM pg_stat_progress_create_index") != 0 ]] || break; sleep 0.1; done
 sql 17 postgres -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'" > /dev/null
 wait "$blocker" 2> /dev/null
 check 'a killed REINDEX leaves an invalid index' same "$(sql 17 postgres -c "SELECT count(*) > 0 FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE NOT indisvalid AND relname LIKE '%\_ccnew'")" t
