@@ -39,12 +39,11 @@ fn every_postgresql_in_sight_with_few_rights_too() {
     let pg = space.place(&Instance::library("library-statefulset", 13));
     let bitnami = space.install(&Instance::bitnami("bitnami-statefulset", 15));
     pg.wait_ready();
-    eventually("it crashes", Duration::from_secs(120), || {
+    // A container that is just being tried again runs for a moment.
+    let list = eventually("it crashes", Duration::from_secs(120), || {
         let list = space.plugin("list -o json").exits(0).json();
-        (list["items"][0]["state"] == "crash-loop").then_some(())
+        (list["items"][0]["state"] == "crash-loop").then_some(list)
     });
-
-    let list = space.plugin("list -o json").exits(0).json();
     let of = |target: &str| {
         let items = list["items"].as_array().unwrap();
         let found = items.iter().find(|item| item["target"] == target);
@@ -71,18 +70,20 @@ fn every_postgresql_in_sight_with_few_rights_too() {
         serde_json::json!(["no claim", "crash loop"])
     );
 
-    space
-        .plugin("list --no-exec")
-        .exits(0)
-        .says("13 (tag)")
-        .says("crash loop");
+    eventually("the tags speak", Duration::from_secs(60), || {
+        let said = space.plugin("list --no-exec").exits(0).says("13 (tag)");
+        said.out.contains("crash loop").then_some(())
+    });
     let team = space.plugin("list -l team=b -o name").exits(0).out;
     assert_eq!(team, "deployment.apps/broken\n");
 
     // The Role that is printed is enough for one namespace, and all namespaces are refused with a way forward.
     let user = account(&space, "--read-only");
-    let narrow = space.plugin(&format!("list -o json {user}")).exits(0);
-    assert_eq!(narrow.json()["items"], list["items"], "{narrow}");
+    let line = format!("list -o json {user}");
+    eventually("the same with few rights", Duration::from_secs(60), || {
+        let narrow = space.plugin(&line).exits(0).json();
+        (narrow["items"] == list["items"]).then_some(())
+    });
     space
         .plugin(&format!("list -A {user}"))
         .exits(1)
