@@ -9,6 +9,8 @@ scripts=$(cd "$here/../../src/scripts" && pwd)
 cache=${PG_UPGRADE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-pg-upgrade}
 patterns=("$@")
 umask 022
+# Where a pod has its emptyDir.
+box=/work
 ((EUID == 0)) || { echo 'needs root'; exit 2; }
 
 base=$(mktemp -d "${TMPDIR:-/var/tmp}/pgup-scripts.XXXXXX")
@@ -65,7 +67,7 @@ pod_dir() {
   local dir=$base/pods/$1
   if [[ ! -d $dir ]]; then
     mkdir -p "$dir"/{pgo,work,plan,run}
-    printf 'root:x:0:0:root:/root:/bin/sh\npostgres:x:%s:%s::/work/home:/bin/sh\n' "$2" "$2" > "$dir/passwd"
+    printf 'root:x:0:0:root:/root:/bin/sh\npostgres:x:%s:%s::%s/home:/bin/sh\n' "$2" "$2" "$box" > "$dir/passwd"
     chown "$2:$2" "$dir"/{pgo,work,run}
     echo 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' > "$dir/env"
   fi

@@ -76,8 +76,8 @@ intruder_opens_directories() {
   instance v13 ext4
   shell_path=/shim: worker_env 13 17 link
   bundle
-  shim find 'if [ ! -e /work/opened ] && [ "$1" = base ]; then
-  chmod 2770 /vol/.pg-upgrade/r1/old-13 /vol/.pg-upgrade/r1/new-17 && : > /work/opened
+  shim find 'if [ ! -e '"$box"'/opened ] && [ "$1" = base ]; then
+  chmod 2770 /vol/.pg-upgrade/r1/old-13 /vol/.pg-upgrade/r1/new-17 && : > '"$box"'/opened
 fi
 real "$@"'
   worker
@@ -97,7 +97,7 @@ server_between() {
   bundle
   shim mv 'real "$@" || exit
 case "$*" in
-  */pgdata/global*/old-13/) echo 77 > /vol/pgdata/postmaster.pid; echo moved > /work/moved ;;
+  */pgdata/global*/old-13/) echo 77 > /vol/pgdata/postmaster.pid; echo moved > '"$box"'/moved ;;
 esac'
   worker
   event prepared > /dev/null
@@ -105,7 +105,7 @@ esac'
   result=$(event result)
   is "$(member "$result" back)" true back
   is "$(member "$result" reason)" server_started reason
-  [[ -e $base/pods/$test_name-up/work/moved ]]
+  [[ -e $base/pods/$test_name-up$box/moved ]]
   rm "$host/postmaster.pid"
   [[ -e $host/base && -e $host/global && -e $host/postgresql.conf ]]
   server_start "$test_name-again" 13
