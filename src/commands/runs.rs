@@ -44,6 +44,7 @@ pub(super) async fn current(
     }
     let open = |record: &Record| {
         !record.is_rehearsal()
+            && !record.is_bring_up()
             && (matches!(record.state, RunState::Open | RunState::HalfWay)
                 || !record.quiesced().is_empty())
     };

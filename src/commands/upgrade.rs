@@ -192,24 +192,27 @@ async fn begin(
     lease: &Lease,
 ) -> Result<(Run, Result<()>)> {
     unchanged(session, survey).await?;
+    let asked = Asked {
+        command: wish.command.to_owned(),
+        to: wish.options.to,
+        image: Some(survey.request.image.clone()),
+        transfer: survey.request.transfer.clone(),
+        snapshot: survey.request.snapshot.clone(),
+        apps: wish.apps.map(|a| a.apps.clone()).unwrap_or_default(),
+        verify: survey.request.verify.clone(),
+        outage_budget_ms: wish
+            .options
+            .outage_budget
+            .map(|b| u64::try_from(b.as_millis()).unwrap_or(u64::MAX)),
+    };
     let mut run = if let Some(run) = open {
         run
     } else {
-        let asked = Asked {
-            command: wish.command.to_owned(),
-            to: wish.options.to,
-            image: Some(survey.request.image.clone()),
-            transfer: survey.request.transfer.clone(),
-            snapshot: survey.request.snapshot.clone(),
-            apps: wish.apps.map(|a| a.apps.clone()).unwrap_or_default(),
-            verify: survey.request.verify.clone(),
-            outage_budget_ms: wish
-                .options
-                .outage_budget
-                .map(|b| u64::try_from(b.as_millis()).unwrap_or(u64::MAX)),
-        };
-        runs::start_named(session, &survey.request.run, asked, &survey.found.facts).await?
+        let facts = &survey.found.facts;
+        runs::start_named(session, &survey.request.run, asked.clone(), facts).await?
     };
+    // A run that quiesce began was asked for less: the budget and the rest are this command's.
+    run.record.asked = asked;
     run.record.instance = survey.found.facts.clone();
     run.record.upgrade = survey.upgrade.clone().ok();
     for (phase, step) in steps {

@@ -290,6 +290,11 @@ impl Record {
         }));
     }
 
+    /// It only starts the old version: an upgrade is a run of its own.
+    pub fn is_bring_up(&self) -> bool {
+        self.asked.command == "bring-up"
+    }
+
     /// It only tries the upgrade on a copy: nothing of the instance is changed.
     pub fn is_rehearsal(&self) -> bool {
         self.asked.command == "rehearse"

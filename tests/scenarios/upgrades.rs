@@ -154,7 +154,9 @@ fn the_chain_can_be_typed_command_by_command() {
     if own_cluster("a volume snapshot") {
         space.plugin("snapshot statefulset/pg").exits(0);
     }
-    space.plugin("upgrade statefulset/pg --to 17 -y").exits(0);
+    space
+        .plugin("upgrade statefulset/pg --to 17 -y --outage-budget 10m")
+        .exits(0);
     assert_eq!(pg.major(), 17);
     assert_eq!(app.state(), App::STOPPED);
     space
@@ -174,6 +176,7 @@ fn the_chain_can_be_typed_command_by_command() {
         .exits(0)
         .json();
     assert_eq!(status["state"], "upgraded", "{status:#}");
+    assert_eq!(status["asked"]["outageBudgetMs"], 600_000, "{status:#}");
     assert!(
         status["result"]["pg_upgrade_ms"].as_u64() > Some(0),
         "{status:#}"
