@@ -20,7 +20,7 @@ scripts = $$(git ls-files -co --exclude-standard | grep -v '^tests/cluster/' | w
 include tests/cluster/cluster.mk
 
 .PHONY: help prerequisites build package fmt lint lint-fmt lint-rust lint-deny lint-scripts \
-	test test-unit test-scripts test-e2e demo bench
+	test test-unit test-servers test-scripts test-e2e demo bench
 
 help: ## List the targets
 	@echo 'usage: make TARGET [CLUSTER=NAME] [ARGS=...]'
@@ -57,10 +57,13 @@ lint-deny:
 lint-scripts:
 	shellcheck -x -P SCRIPTDIR $(scripts)
 
-test: test-unit test-scripts test-e2e ## Run every test: unit, scripts, cluster
+test: test-unit test-servers test-scripts test-e2e ## Run every test: unit, servers, scripts, cluster
 
 test-unit: ## Run the tests that need nothing but Rust
 	$(CARGO) test --locked --lib --bins $(addprefix --test ,$(tests)) $(ARGS)
+
+test-servers: ## Run the checks against real PostgreSQL servers and pg_upgrade --check, without a cluster (root)
+	$(CARGO) test --locked --lib -- --ignored $(ARGS)
 
 test-scripts: ## Run the pod scripts against real PostgreSQL servers, without a cluster (root)
 	tests/scripts/run.sh $(ARGS)

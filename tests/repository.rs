@@ -214,6 +214,7 @@ fn every_target_of_the_makefile_that_people_type_has_a_help_text() {
         "lint",
         "test",
         "test-unit",
+        "test-servers",
         "test-scripts",
         "test-e2e",
         "demo",

@@ -65,6 +65,23 @@ pub(super) fn rows_of_databases<'a>(
     }
 }
 
+/// The rows of a section that is asked once, or the finding that it was not read.
+pub(super) fn server_rows<'a>(
+    server: &'a ServerFacts,
+    query: &Query,
+) -> Result<&'a [Row], Vec<Finding>> {
+    if !query.applies(server.version.major) {
+        return Ok(&[]);
+    }
+    let found = server.found.get(query.section).ok_or_else(|| {
+        vec![unknown(
+            &format!("section {:?} of the server", query.section),
+            server,
+        )]
+    })?;
+    Ok(&found.rows)
+}
+
 /// A text column of a row; empty when it is NULL or missing.
 pub(super) fn text<'a>(row: &'a Row, column: &str) -> &'a str {
     row.get(column)

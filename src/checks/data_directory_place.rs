@@ -47,9 +47,9 @@ mod tests {
     fn data_beside_the_claim_is_refused() {
         let mut input = input();
         silent("data-directory-place", &input);
-        input.instance.mount_path = "/var/lib/postgresql/dat".to_owned();
+        input.instance.mount_path = "/vol/dat".to_owned();
         fires("data-directory-place", &input);
-        input.instance.mount_path = "/var/lib/postgresql/data/".to_owned();
+        input.instance.mount_path = "/vol/data/".to_owned();
         silent("data-directory-place", &input);
         input.server.as_mut().unwrap().container.real_dir = "/other".to_owned();
         assert!(

@@ -26,12 +26,16 @@ mod extension_updates;
 mod extensions;
 mod free_inodes;
 mod free_space;
+mod frozen_ids;
 mod function_settings;
 mod grace_period;
 mod hash_indexes;
+mod hba_lines;
 mod in_recovery;
+mod inet_indexes;
 mod install_user;
 mod invalid_databases;
+mod invalid_indexes;
 mod large_objects;
 mod libc_family;
 mod libc_version;
@@ -41,16 +45,18 @@ mod locale_provider;
 mod locales;
 mod logical_slots;
 mod managed_by;
+mod mule_internal;
 mod newest_minor;
+mod newline_names;
 mod not_null_inheritance;
 mod old_clients;
+mod old_passwords;
 mod open_databases;
 mod operator_owned;
 mod partition;
 mod permissions;
 mod physical_slots;
 mod pod_ready;
-mod pod_security;
 mod polymorphics;
 mod postfix_operators;
 mod preload_libraries;
@@ -60,30 +66,36 @@ mod release_round;
 mod removed_settings;
 mod removed_types;
 mod replicas;
+mod role_makers;
 mod role_settings;
 mod scaled_object;
+mod search_path;
 mod server_arguments;
 mod server_facts;
 mod server_tag;
 mod service_mesh;
+mod setting_values;
 mod snapshot_class;
 mod sql_identifier_columns;
 mod standbys;
+mod subscription_tables;
 mod subscriptions;
 mod superuser;
 mod system_composites;
+mod system_views;
 mod tablespaces;
 mod target_facts;
 mod target_tag;
 mod template_databases;
 mod transfer_mode;
+mod unicode;
 mod unknown_columns;
 mod update_strategy;
 mod version_pair;
 mod vertical_autoscaler;
 mod volume;
+mod wal_archive;
 mod wal_directory;
-mod wal_segment_size;
 mod with_oids;
 
 mod common;
@@ -95,7 +107,7 @@ mod types;
 
 use common::{
     columns_finding, columns_of_types, dotted, in_database, name, numbered, read_databases,
-    relation, rows_finding, rows_of_databases, statements, text, to_version, unknown,
+    relation, rows_finding, rows_of_databases, server_rows, statements, text, to_version, unknown,
 };
 pub use types::{Check, CheckInput, Finding, Layer, Live, Request, Run, Severity, Target};
 
@@ -120,18 +132,23 @@ pub const ALL: &[Check] = &[
     open_databases::CHECK,
     invalid_databases::CHECK,
     databases_read::CHECK,
+    newline_names::CHECK,
+    mule_internal::CHECK,
+    frozen_ids::CHECK,
     prepared_transactions::CHECK,
     logical_slots::CHECK,
     physical_slots::CHECK,
     standbys::CHECK,
+    wal_archive::CHECK,
     subscriptions::CHECK,
+    subscription_tables::CHECK,
     tablespaces::CHECK,
     block_size::CHECK,
-    wal_segment_size::CHECK,
     checksums::CHECK,
     database_locales::CHECK,
     locale_provider::CHECK,
     locales::CHECK,
+    unicode::CHECK,
     extensions::CHECK,
     extension_updates::CHECK,
     libraries::CHECK,
@@ -147,12 +164,20 @@ pub const ALL: &[Check] = &[
     postfix_operators::CHECK,
     polymorphics::CHECK,
     not_null_inheritance::CHECK,
+    system_views::CHECK,
+    search_path::CHECK,
     hash_indexes::CHECK,
+    inet_indexes::CHECK,
+    invalid_indexes::CHECK,
     large_objects::CHECK,
     removed_settings::CHECK,
+    setting_values::CHECK,
     server_arguments::CHECK,
     role_settings::CHECK,
     function_settings::CHECK,
+    hba_lines::CHECK,
+    old_passwords::CHECK,
+    role_makers::CHECK,
     data_directory_place::CHECK,
     data_directory_owner::CHECK,
     data_directory_mode::CHECK,
@@ -179,7 +204,6 @@ pub const ALL: &[Check] = &[
     managed_by::CHECK,
     old_clients::CHECK,
     service_mesh::CHECK,
-    pod_security::CHECK,
     dry_run::CHECK,
     permissions::CHECK,
 ];

@@ -1,6 +1,6 @@
 //! No role or database has a setting that is gone.
 
-use super::{Check, Finding, Live, Run, name, numbered, statements, to_version, unknown};
+use super::{Check, Finding, Live, Run, dotted, name, numbered, statements, to_version, unknown};
 use crate::facts::server::RoleSetting;
 use crate::postgres::settings::stops;
 
@@ -42,7 +42,10 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     };
     let fixes: Vec<String> = removed
         .iter()
-        .map(|setting| format!("ALTER {} RESET {}", target(setting), setting.name))
+        .map(|setting| {
+            let parts: Vec<&str> = setting.name.split('.').collect();
+            format!("ALTER {} RESET {}", target(setting), dotted(&parts))
+        })
         .collect();
     vec![
         Finding::blocker(format!(
@@ -70,7 +73,8 @@ mod tests {
         let finding = fires("role-settings", &super::super::testing::troubled()).remove(0);
         assert_eq!(
             finding.fix,
-            "ALTER ROLE \"Odd Role\" IN DATABASE app RESET force_parallel_mode; ALTER DATABASE app RESET operator_precedence_warning"
+            "ALTER ROLE \"Odd Role\" IN DATABASE app RESET force_parallel_mode; ALTER DATABASE app RESET operator_precedence_warning; \
+             ALTER ROLE maker RESET \"my-app\".tenant"
         );
         input.server.as_mut().unwrap().role_settings = None;
         fires("role-settings", &input);

@@ -25,7 +25,7 @@ fn run(input: &CheckInput) -> Vec<Finding> {
                 scaler.name, input.instance.workload
             ))
             .fix(format!(
-                "kubectl -n {namespace} patch vpa {} --type merge -p '{{\"spec\":{{\"updatePolicy\":{{\"updateMode\":\"Off\"}}}}}}'",
+                "kubectl -n {namespace} patch verticalpodautoscaler {} --type merge -p '{{\"spec\":{{\"updatePolicy\":{{\"updateMode\":\"Off\"}}}}}}'",
                 scaler.name
             ))
         })
@@ -49,6 +49,10 @@ mod tests {
         }];
         let finding = fires("vertical-autoscaler", &input).remove(0);
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.fix.starts_with("kubectl -n shop patch vpa pg "));
+        assert!(
+            finding
+                .fix
+                .starts_with("kubectl -n shop patch verticalpodautoscaler pg ")
+        );
     }
 }

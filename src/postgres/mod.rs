@@ -1,5 +1,6 @@
 //! What is known about PostgreSQL itself: versions, settings, quoting, image names. Values in, values out.
 
+pub mod catalogs;
 pub mod image;
 pub mod initdb;
 pub mod query;

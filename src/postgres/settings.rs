@@ -18,6 +18,22 @@ const RENAMED: &[(&str, &str)] = &[
 /// Old names that newer servers silently take as the new one.
 const STILL_TAKEN: &[&str] = &["ssl_ecdh_curve"];
 
+/// Values that a setting no longer takes, the first major version without them, and what to write instead.
+const GONE_VALUES: &[(&str, &[&str], u16, &str)] = &[
+    (
+        "password_encryption",
+        &["on", "off", "true", "false", "yes", "no", "1", "0"],
+        14,
+        "scram-sha-256",
+    ),
+    (
+        "standard_conforming_strings",
+        &["off", "false", "no", "0"],
+        19,
+        "on",
+    ),
+];
+
 /// Came with the minors of August 2026, in all majors that were supported then.
 const OUTPUT_PLUGIN_LIBRARIES: &str = "output_plugin_libraries";
 
@@ -58,7 +74,10 @@ pub fn known(name: &str, version: ServerVersion) -> Option<bool> {
 /// `to_names` is what the target image itself says it knows; it wins over the table.
 pub fn stops(name: &str, to: ServerVersion, to_names: Option<&BTreeSet<String>>) -> bool {
     let lower = name.to_ascii_lowercase();
-    if lower.contains('.') || STILL_TAKEN.contains(&lower.as_str()) {
+    if lower.contains('.') {
+        return to.major >= MajorVersion::new(14) && !is_custom(&lower);
+    }
+    if STILL_TAKEN.contains(&lower.as_str()) {
         return false;
     }
     // Some settings are real but not listed by pg_settings (role, seed …): only what the table has can be missing.
@@ -66,6 +85,36 @@ pub fn stops(name: &str, to: ServerVersion, to_names: Option<&BTreeSet<String>>)
         None | Some(true) => false,
         Some(false) => to_names.is_none_or(|names| !names.contains(&lower)),
     }
+}
+
+/// What to write instead of a value that the old version takes and the new one does not.
+pub fn value_went(
+    name: &str,
+    value: &str,
+    from: MajorVersion,
+    to: MajorVersion,
+) -> Option<&'static str> {
+    let value = value.to_ascii_lowercase();
+    GONE_VALUES
+        .iter()
+        .find(|(setting, values, since, _)| {
+            let since = MajorVersion::new(*since);
+            setting.eq_ignore_ascii_case(name)
+                && values.contains(&value.as_str())
+                && from < since
+                && since <= to
+        })
+        .map(|(_, _, _, better)| *better)
+}
+
+/// Whether a name with dots is one that servers take for a setting of an extension since 14: identifiers between dots.
+fn is_custom(name: &str) -> bool {
+    name.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii())
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii())
+    })
 }
 
 /// What to use instead of a removed setting.
@@ -104,6 +153,8 @@ mod tests {
         assert!(!stops("wal_keep_size", to, None));
         assert!(!stops("role", to, None));
         assert!(!stops("myapp.tenant", to, None));
+        assert!(stops("my-app.tenant", to, None));
+        assert!(!stops("my-app.tenant", ServerVersion::new(13, 1), None));
         assert!(!stops("ssl_ecdh_curve", ServerVersion::new(18, 6), None));
         assert_eq!(renamed("wal_keep_segments"), Some("wal_keep_size"));
     }

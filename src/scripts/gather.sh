@@ -3,8 +3,8 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 
 PGUP_OPTIONS='-c default_transaction_read_only=on -c statement_timeout=20s -c lock_timeout=2s -c search_path=pg_catalog -c standard_conforming_strings=on -c max_parallel_workers_per_gather=0'
-# The version, the data directory, then one ready \connect line for each database that takes connections.
-PGUP_HELLO="SELECT pg_catalog.current_setting('server_version_num') UNION ALL SELECT pg_catalog.current_setting('data_directory') UNION ALL $PGUP_DATABASES"
+# The version and whether we are a superuser, the data directory, then one ready \connect line for each database that takes connections.
+PGUP_HELLO="SELECT pg_catalog.current_setting('server_version_num') || ' ' || pg_catalog.current_setting('is_superuser') UNION ALL SELECT pg_catalog.current_setting('data_directory') UNION ALL $PGUP_DATABASES"
 
 # What only the container can tell, as one line of JSON. Every value may be missing.
 container_facts() {
@@ -61,6 +61,8 @@ container_facts() {
 connect
 PGUP_VERSION=${PGUP_FIRST%%
 *}
+pgup_superuser=${PGUP_VERSION#* }
+PGUP_VERSION=${PGUP_VERSION%% *}
 pgup_list=${PGUP_FIRST#*
 }
 pgup_data=${pgup_list%%
@@ -73,8 +75,8 @@ esac
 if [ "$PGUP_VERSION" -ge 110000 ]; then
   PGOPTIONS="$PGOPTIONS -c jit=off"
 fi
-# A login trigger must neither stop nor notice us.
-if [ "$PGUP_VERSION" -ge 170000 ]; then
+# A login trigger must neither stop nor notice us; only a superuser may say so.
+if [ "$PGUP_VERSION" -ge 170000 ] && [ "$pgup_superuser" = on ]; then
   PGOPTIONS="$PGOPTIONS -c event_triggers=off"
 fi
 pgup_queries=$(database_queries)

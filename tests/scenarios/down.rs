@@ -30,6 +30,7 @@ fn a_raised_image_that_cannot_read_the_data_is_the_start_of_the_plan() {
     space
         .plugin("preflight statefulset/pg")
         .exits(3)
+        .says("server-facts")
         .says("the data directory is of PostgreSQL 15")
         .says("postgres:15 is put back first");
     space

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::support::{Instance, Space};
+use super::operators::define;
+use crate::support::{Instance, Space, eventually, own_cluster};
 
 /// The findings of one check in a report of `preflight -o json`.
 fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
@@ -12,6 +13,18 @@ fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
         .iter()
         .filter(|finding| finding["check"] == check)
         .collect()
+}
+
+/// Runs the command that mends a finding, as it is printed.
+fn do_as_told(space: &Space, report: &Value, check: &str) {
+    let fix = findings(report, check)[0]["fix"].as_str().unwrap();
+    let fix = fix.trim_end_matches(" (restarts the server)");
+    let (words, patch) = fix.split_once(" -p ").unwrap_or((fix, ""));
+    let mut words: Vec<&str> = words.split(' ').skip(1).collect();
+    if !patch.is_empty() {
+        words.extend(["-p", patch.trim_matches('\'')]);
+    }
+    space.try_kubectl(&words, None).exits(0);
 }
 
 /// What a refused dry run looks like: exit code 3 and nothing made.
@@ -132,23 +145,138 @@ fn what_stands_around_the_server_is_told_with_what_mends_it() {
         assert_eq!(found.len(), 1, "{check}: {report:#}");
         assert_eq!(found[0]["severity"], severity, "{check}");
     }
-    // The commands do what they say, as they are printed.
     for check in ["old-clients", "update-strategy", "liveness-probe"] {
-        let fix = findings(&report, check)[0]["fix"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        let fix = fix.trim_end_matches(" (restarts the server)");
-        let (words, patch) = fix.split_once(" -p ").unwrap_or((fix, ""));
-        let mut words: Vec<&str> = words.split(' ').skip(1).collect();
-        if !patch.is_empty() {
-            words.extend(["-p", patch.trim_matches('\'')]);
-        }
-        space.try_kubectl(&words, None).exits(0);
+        do_as_told(&space, &report, check);
     }
     pg.wait_ready();
     let report = space.plugin(preflight).exits(0).json();
     for check in ["old-clients", "update-strategy", "liveness-probe"] {
         assert_eq!(findings(&report, check), [&Value::Null; 0], "{check}");
+    }
+}
+
+#[test]
+fn a_crowded_statefulset_is_told_everything_at_once() {
+    if !own_cluster("an image whose tag lies") {
+        return;
+    }
+    let space = Space::new("kchk-crowd");
+    define(
+        &space,
+        &[
+            ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
+            (
+                "autoscaling.k8s.io",
+                "v1",
+                "VerticalPodAutoscaler",
+                "verticalpodautoscalers",
+            ),
+        ],
+    );
+    // The image says 17 and holds 15.
+    space.install(
+        &Instance::library("library-statefulset", "17-lies")
+            .with(
+                "  replicas: 1\n",
+                "  replicas: 1\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete, whenScaled: Delete}\n  updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 1}}\n",
+            )
+            .with(
+                "      containers:",
+                "      terminationGracePeriodSeconds: 5\n      containers:",
+            )
+            .with(
+                "[pg_isready, -U, postgres, -h, 127.0.0.1]",
+                "[sh, -c, 'pg_isready -U postgres -h 127.0.0.1 && test ! -e /tmp/unready']",
+            ),
+    );
+    let of = "apiVersion: apps/v1, kind: StatefulSet, name: pg";
+    space.apply(&format!(
+        "{{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {{name: pg}}, spec: {{scaleTargetRef: {{{of}}}, maxReplicas: 1}}}}
+---
+{{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {{name: pg}}, spec: {{scaleTargetRef: {{{of}}}, triggers: [{{type: cron, metadata: {{}}}}]}}}}
+---
+{{apiVersion: autoscaling.k8s.io/v1, kind: VerticalPodAutoscaler, metadata: {{name: pg}}, spec: {{targetRef: {{{of}}}, updatePolicy: {{updateMode: Auto}}}}}}
+---
+{{apiVersion: v1, kind: Pod, metadata: {{name: looker}}, spec: {{terminationGracePeriodSeconds: 0, containers: [{{name: looker, image: 'docker.io/library/postgres:17-lies', imagePullPolicy: IfNotPresent, command: [sleep, infinity],
+  volumeMounts: [{{name: data, mountPath: /data}}]}}], volumes: [{{name: data, persistentVolumeClaim: {{claimName: data-pg-0}}}}]}}}}"
+    ));
+    space.kubectl("annotate statefulset pg meta.helm.sh/release-name=shop-db meta.helm.sh/release-namespace=shop argocd.argoproj.io/tracking-id=shop:apps/StatefulSet:shop/pg");
+    space.kubectl("label statefulset pg app.kubernetes.io/managed-by=Helm");
+    space.kubectl("exec pg-0 -- touch /tmp/unready");
+    space.kubectl("wait --for=condition=Ready=false pod/pg-0 --timeout=60s");
+    let preflight = "preflight statefulset/pg --image docker.io/library/postgres:18 -o json";
+    let report = space.plugin(preflight).exits(3).json();
+    for (check, severity) in [
+        ("autoscaler", "warning"),
+        ("claim-retention", "blocker"),
+        ("claim-users", "blocker"),
+        ("grace-period", "warning"),
+        ("managed-by", "warning"),
+        ("partition", "blocker"),
+        ("pod-ready", "warning"),
+        ("scaled-object", "warning"),
+        ("server-tag", "warning"),
+        ("vertical-autoscaler", "warning"),
+    ] {
+        let found = findings(&report, check);
+        assert!(!found.is_empty(), "{check}: {report:#}");
+        assert_eq!(found[0]["severity"], severity, "{check}");
+    }
+    for check in [
+        "autoscaler",
+        "claim-retention",
+        "claim-users",
+        "partition",
+        "scaled-object",
+        "vertical-autoscaler",
+    ] {
+        do_as_told(&space, &report, check);
+    }
+    space.kubectl("exec pg-0 -- rm /tmp/unready");
+    space.kubectl("wait --for=condition=Ready pod/pg-0 --timeout=60s");
+    // A paused ScaledObject is still said.
+    let report = space.plugin(preflight).exits(0).json();
+    let left = findings(&report, "claim-retention");
+    assert_eq!(left.len(), 1, "whenDeleted stays: {report:#}");
+    assert_eq!(left[0]["severity"], "info");
+    for check in [
+        "autoscaler",
+        "claim-users",
+        "partition",
+        "pod-ready",
+        "vertical-autoscaler",
+    ] {
+        assert_eq!(findings(&report, check), [&Value::Null; 0], "{check}");
+    }
+}
+
+#[test]
+fn data_that_is_on_no_claim_is_refused() {
+    let space = Space::new("kchk-claim");
+    space.apply("{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: memory}, spec: {serviceName: memory, selector: {matchLabels: {app: memory}}, template: {metadata: {labels: {app: memory}}, spec: {
+      containers: [{name: postgres, image: 'docker.io/library/postgres:13', imagePullPolicy: IfNotPresent, env: [{name: POSTGRES_HOST_AUTH_METHOD, value: trust}], volumeMounts: [{name: data, mountPath: /var/lib/postgresql/data}]}],
+      volumes: [{name: data, emptyDir: {medium: Memory}}]}}}}");
+    // The claim is mounted, and the data is elsewhere.
+    space.install(
+        &Instance::library("library-statefulset", 13)
+            .with("/var/lib/postgresql/data/pgdata", "/srv/pgdata"),
+    );
+    for (target, check) in [("pg", "data-directory-place"), ("memory", "claim")] {
+        let line = format!("preflight statefulset/{target} --to 17 --read-only -o json");
+        let report = eventually(
+            "the server answers",
+            std::time::Duration::from_secs(60),
+            || {
+                let report = space.plugin(&line).exits(3).json();
+                findings(&report, "server-facts")
+                    .is_empty()
+                    .then_some(report)
+            },
+        );
+        assert_eq!(
+            findings(&report, check)[0]["severity"],
+            "blocker",
+            "{report:#}"
+        );
     }
 }

@@ -59,7 +59,11 @@ fn data_that_is_not_on_the_claim_is_refused() {
     let space = Space::new("anonymous");
     let pg = space.install(&Instance::library("library-18", 17));
     let line = "run statefulset/pg --to 18 -y";
-    space.plugin(line).exits(3).says("not that server's data");
+    space
+        .plugin(line)
+        .exits(3)
+        .says("volume")
+        .says("not that server's data");
     assert_eq!(pg.major(), 17);
 }
 
@@ -83,11 +87,15 @@ fn authentik_has_the_library_image_in_the_clothes_of_bitnami() {
 #[test]
 fn only_one_pod_may_mount_the_claim_so_the_pod_comes_after_the_stop() {
     let once = Instance::library("library-statefulset", 13);
-    upgrades(
-        "oncepod",
-        &once.with("[ReadWriteOnce]", "[ReadWriteOncePod]"),
-        17,
-    );
+    let space = Space::new("oncepod");
+    let pg = space.install(&once.with("[ReadWriteOnce]", "[ReadWriteOncePod]"));
+    pg.seed();
+    space
+        .plugin("preflight statefulset/pg --to 17 --read-only -o wide")
+        .exits(0)
+        .says("access-mode");
+    pg.upgrades(17, "--skip-vacuum");
+    space.assert_password_is_nowhere();
 }
 
 #[test]

@@ -19,7 +19,9 @@ fn newest_minors_cannot_go_to_an_older_round_of_18() {
     space
         .plugin("preflight --image docker.io/library/postgres:18")
         .exits(3)
-        .says("18.6");
+        .says("18.6")
+        .says("column-versions")
+        .says("release-round");
     space
         .plugin("run --image docker.io/library/postgres:18 -y")
         .exits(3);
@@ -58,18 +60,26 @@ fn images_and_modes_that_cannot_work() {
         .plugin(&format!("{run} --to 17 --image {image}:17-lies"))
         .exits(3)
         .says("15.");
+    space
+        .plugin(&format!("preflight statefulset/pg --image {image}:17-lies"))
+        .exits(0)
+        .says("target-tag");
     // The locale of the databases is not in it.
     space
         .plugin(&format!("{run} --image {image}:17-nolocale"))
         .exits(3)
-        .says("en_US");
+        .says("en_US")
+        .says("locales");
     // No such image at all.
     space
         .plugin(&format!("{run} --image {image}:17-nosuch"))
         .exits(3)
         .says("17-nosuch");
     // Downwards, and nowhere.
-    space.plugin(&format!("{run} --to 12")).exits(3);
+    space
+        .plugin(&format!("{run} --to 12"))
+        .exits(3)
+        .says("version-pair");
     space
         .plugin(&format!("{run} --to 13"))
         .exits(0)
@@ -78,11 +88,12 @@ fn images_and_modes_that_cannot_work() {
     space
         .plugin(&format!("{run} --to 17 --transfer clone"))
         .exits(3)
+        .says("transfer-mode")
         .says("reflink");
     space
         .plugin(&format!("{run} --to 17 --transfer link"))
         .exits(3)
-        .says("snapshot");
+        .says("snapshot-class");
     space
         .plugin(&format!("{run} --to 17 --transfer swap"))
         .exits(3);

@@ -43,7 +43,7 @@ fn preflight_read_only_needs_no_right_to_write() {
         "preflight statefulset/pg --to 17 --read-only {user}"
     ));
     assert!([0, 3].contains(&done.code), "{done}");
-    done.says("13.");
+    done.says("13.").says("target-facts").says("permissions");
     space.plugin(&format!("history {user}")).exits(0);
     // Everything else is refused, and names the rights that are missing.
     space

@@ -1,5 +1,9 @@
 //! Inputs for the tests of checks: recorded from real servers and images, then changed.
 
+mod lab;
+mod proofs;
+mod servers;
+
 use super::{CheckInput, Finding, Request, find};
 use crate::discover::{server, target_image};
 use crate::facts::instance::{ClaimFacts, Family, InstanceFacts, ObjectId, PodFacts};
@@ -7,12 +11,12 @@ use crate::facts::server::{Found, ServerFacts};
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
 
+fn path(name: &str) -> String {
+    format!("{}/tests/fixtures/{name}.jsonl", env!("CARGO_MANIFEST_DIR"))
+}
+
 fn fixture(name: &str) -> String {
-    std::fs::read_to_string(format!(
-        "{}/tests/fixtures/{name}.jsonl",
-        env!("CARGO_MANIFEST_DIR")
-    ))
-    .unwrap()
+    std::fs::read_to_string(path(name)).unwrap()
 }
 
 fn gathered(name: &str) -> ServerFacts {
@@ -77,7 +81,11 @@ fn instance(version: &str, mount_path: &str) -> InstanceFacts {
 
 /// A server and a target image, both recorded, in a healthy place.
 pub(crate) fn recorded(from: &str, to: &str) -> CheckInput {
-    let server = gathered(from);
+    recorded_from(gathered(from), to)
+}
+
+/// A server and a recorded target image, in a healthy place.
+fn recorded_from(server: ServerFacts, to: &str) -> CheckInput {
     let mut target = probed(to);
     // The probe was made on another machine's volume: let it see this server's.
     if let Some(volume) = &mut target.volume {
@@ -89,8 +97,9 @@ pub(crate) fn recorded(from: &str, to: &str) -> CheckInput {
         volume.wal_here = Some(true);
         volume.reflink = Some(true);
     }
+    let mount = server.data_directory.rsplit_once('/').unwrap().0.to_owned();
     CheckInput {
-        instance: instance(&server.version.major.to_string(), "/var/lib/postgresql"),
+        instance: instance(&server.version.major.to_string(), &mount),
         request: Request {
             to: Some(u32::from(target.version.major.number())),
             image: format!("postgres:{}", target.version.major),
@@ -103,6 +112,18 @@ pub(crate) fn recorded(from: &str, to: &str) -> CheckInput {
         surroundings: Surroundings::default(),
         dry_run: Vec::new(),
     }
+}
+
+/// A recorded server on the way to a version, without a look into the target image.
+pub(crate) fn live(from: &str, to: u32) -> CheckInput {
+    live_from(gathered(from), to)
+}
+
+fn live_from(server: ServerFacts, to: u32) -> CheckInput {
+    let mut input = recorded_from(server, "17");
+    input.target = None;
+    input.request.to = Some(to);
+    input
 }
 
 /// 13 to 17, freshly made and empty.
