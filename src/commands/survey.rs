@@ -140,7 +140,7 @@ pub(super) async fn survey(
     };
     if let Ok(upgrade) = &upgrade {
         let steps = steps_with_copies(&request, &found.facts, upgrade, probe);
-        tried.extend(dry_run::copies(k8s, &found, &request, &steps).await?);
+        tried.extend(dry_run::writes(k8s, &found.facts, &request.run, &steps).await?);
     }
     let input = CheckInput {
         instance: found.facts.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Instance, Space};
+use crate::support::{Instance, LIMIT, Space, eventually};
 
 /// The findings of one check in a report of `preflight -o json`.
 fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
@@ -71,10 +71,59 @@ fn a_quota_without_room_for_the_upgrade_pod_is_told_before_the_outage() {
         .plugin("preflight statefulset/pg --to 17 --transfer link")
         .exits(3)
         .says("would refuse VolumeSnapshot pg-upgrade-");
-    // A copy needs no volume snapshot.
+    space.plugin("snapshot statefulset/pg --dry-run").exits(0);
     space
-        .plugin("preflight statefulset/pg --to 17 --transfer copy")
-        .exits(0);
+        .plugin("snapshot statefulset/pg --dry-run=server")
+        .exits(3)
+        .says("exceeded quota: snapshots");
+    // A copy needs no volume snapshot.
+    let copy = "preflight statefulset/pg --to 17 --transfer copy";
+    space.plugin(copy).exits(0);
+    let policy = Policy::apply(&space);
+    eventually("the policy refuses the new image", LIMIT, || {
+        let done = space.plugin(copy);
+        let words = "would refuse the change of StatefulSet";
+        (done.code == 3 && done.out.contains(words)).then_some(())
+    });
+    drop(policy);
+    assert_eq!((pg.major(), pg.replicas()), (13, 1));
+}
+
+/// An admission policy of the cluster's owner that lets no StatefulSet of one namespace have another image.
+struct Policy<'a>(&'a Space);
+
+impl<'a> Policy<'a> {
+    fn apply(space: &'a Space) -> Self {
+        let name = &space.name;
+        space.apply(&format!(
+            "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: {name}}}
+spec:
+  matchConstraints:
+    resourceRules: [{{apiGroups: [apps], apiVersions: [v1], operations: [UPDATE], resources: [statefulsets]}}]
+  validations:
+  - expression: object.spec.template.spec.containers.all(c, c.image.endsWith(':13'))
+    message: only version 13 is allowed
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: {name}}}
+spec:
+  policyName: {name}
+  validationActions: [Deny]
+  matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}}}"
+        ));
+        Self(space)
+    }
+}
+
+impl Drop for Policy<'_> {
+    fn drop(&mut self) {
+        let name = self.0.name.as_str();
+        let kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy";
+        self.0.try_kubectl(&["delete", kinds, name], None);
+    }
 }
 
 #[test]
