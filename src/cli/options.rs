@@ -41,7 +41,7 @@ pub struct ActArgs {
     /// Do not ask for confirmation
     #[arg(short = 'y', long = "yes")]
     pub yes: bool,
-    /// Print the steps and do nothing: none or client
+    /// Print the steps and do nothing; server also asks the API server whether it would accept each write
     #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client")]
     pub dry_run: DryRun,
 }
@@ -53,6 +53,8 @@ pub enum DryRun {
     None,
     /// Print only.
     Client,
+    /// Print, and ask the API server whether it would accept each write.
+    Server,
 }
 
 /// Which version, which image, and how the data goes over.

@@ -25,7 +25,10 @@ pub(super) async fn bring_up(
         .ok_or_else(|| Failure::refused("no server runs"))?;
     let plan = plan::bring_up::decide(instance, down, options.old_image.as_deref())
         .map_err(|why| Failure::refused(why).hint("nothing was changed"))?;
-    if session.is_dry_run(act, &plan.why, &plan.steps) {
+    if session
+        .is_dry_run(act, instance, &plan.why, &plan.steps)
+        .await?
+    {
         return Ok(None);
     }
     session.confirm(act, &plan.why, &plan.steps)?;

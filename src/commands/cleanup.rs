@@ -121,7 +121,10 @@ pub async fn run(args: &CleanupArgs, session: &Session, out: &mut dyn Write) -> 
         )));
     }
     let steps = steps(&leftovers, &all);
-    if session.is_dry_run(&args.act, "cleanup", &steps) {
+    if session
+        .is_dry_run(&args.act, &found.facts, "cleanup", &steps)
+        .await?
+    {
         return Ok(Exit::Done);
     }
     session.confirm(
@@ -177,13 +180,7 @@ async fn leftovers(session: &Session, found: &Found, all: &[Run]) -> Result<Vec<
         ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"),
         ("v1", "ConfigMap"),
     ] {
-        let plural = format!("{}s", kind.to_lowercase());
-        let Ok(list) = session
-            .k8s
-            .dynamic(api_version, kind, &plural)
-            .list(&params)
-            .await
-        else {
+        let Ok(list) = session.k8s.regular(api_version, kind).list(&params).await else {
             continue;
         };
         for object in list.items {

@@ -1,19 +1,19 @@
-//! The objects that a plan makes, sent to the API server as a dry run before anything is made.
+//! What a plan makes and changes, sent to the API server as a dry run before anything is made.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use futures::future::try_join_all;
 
+use super::Session;
 use crate::discover::dry_run::create;
 use crate::discover::target::Found;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::exec::store::instance_label;
 use crate::facts::dry_run::{Answer, DryRun};
+use crate::facts::instance::InstanceFacts;
 use crate::facts::server::ServerFacts;
 use crate::k8s::K8s;
-use crate::k8s::snapshot::VolumeSnapshot;
 use crate::manifests::pod::{Blueprint, config_map, pod};
-use crate::manifests::{claim, snapshot};
 use crate::plan::upgrade::{Request, is_cold};
 use crate::record;
 use crate::steps::Step;
@@ -57,49 +57,39 @@ pub(super) async fn upgrade_pod(
     Ok(map.into_iter().chain(pod).collect())
 }
 
-/// Tries the volume snapshots and claims that these steps make.
+/// Tries what these steps write to objects.
 ///
 /// # Errors
-/// When the objects cannot be built.
-pub(super) async fn copies(
+/// When an object cannot be built.
+pub(super) async fn writes(
     k8s: &K8s,
-    found: &Found,
-    request: &Request,
+    instance: &InstanceFacts,
+    run: &str,
     steps: &[Step],
 ) -> Result<Vec<DryRun>> {
-    let Some(like) = &found.facts.claim else {
-        return Ok(Vec::new());
-    };
-    let instance = instance_label(&found.facts.workload);
-    let mut tried = Vec::new();
-    for step in steps {
-        tried.extend(match step {
-            Step::Snapshot { name, class, .. } => {
-                let object: VolumeSnapshot = serde_json::from_value(snapshot::volume_snapshot(
-                    name,
-                    class,
-                    &like.id.name,
-                    &request.run,
-                    &instance,
-                ))?;
-                create(k8s, &object).await
-            }
-            Step::CloneClaim { snapshot, claim } => {
-                let size = like.capacity_bytes.to_string();
-                let object: PersistentVolumeClaim = serde_json::from_value(claim::from_snapshot(
-                    claim,
-                    snapshot,
-                    like,
-                    &size,
-                    &request.run,
-                    &instance,
-                ))?;
-                create(k8s, &object).await
-            }
-            _ => None,
+    let tried: Vec<Option<DryRun>> =
+        try_join_all(steps.iter().map(|step| step.dry_run(k8s, instance, run))).await?;
+    Ok(tried.into_iter().flatten().collect())
+}
+
+/// Asks the API server about what these steps write, and says what it answers.
+///
+/// # Errors
+/// Exit code 3 when it would refuse something.
+pub(super) async fn ask(session: &Session, instance: &InstanceFacts, steps: &[Step]) -> Result<()> {
+    let tried = writes(&session.k8s, instance, "dry-run", steps).await?;
+    for DryRun { object, answer, .. } in &tried {
+        session.ui.say(match answer {
+            Answer::Accepted => format!("the API server would accept {object}"),
+            Answer::Refused(words) => format!("the API server would refuse {object}: {words}"),
+            Answer::Untried(words) => format!("{object} could not be tried: {words}"),
         });
     }
-    Ok(tried)
+    if is_refused(&tried) {
+        return Err(Failure::refused("the API server would refuse these steps")
+            .hint("nothing was done (dry run)"));
+    }
+    Ok(())
 }
 
 /// Tells whether something would be refused.

@@ -25,6 +25,7 @@ pub mod version;
 
 use crate::cli::options::{ActArgs, DryRun};
 use crate::error::{Exit, Failure, Result};
+use crate::facts::instance::InstanceFacts;
 use crate::k8s::ConnectOptions;
 use crate::k8s::{K8s, Notice};
 use crate::output::Ui;
@@ -96,13 +97,25 @@ impl Session {
         }
     }
 
-    /// `--dry-run`: the steps were shown, and that is all.
-    pub fn is_dry_run(&self, act: &ActArgs, what: &str, steps: &[Step]) -> bool {
+    /// `--dry-run`: the steps are shown, the API server is asked about each write when that is wanted, and that is all.
+    ///
+    /// # Errors
+    /// Exit code 3 when the API server would refuse a write.
+    pub(crate) async fn is_dry_run(
+        &self,
+        act: &ActArgs,
+        instance: &InstanceFacts,
+        what: &str,
+        steps: &[Step],
+    ) -> Result<bool> {
         if act.dry_run == DryRun::None {
-            return false;
+            return Ok(false);
         }
         self.show(what, steps);
+        if act.dry_run == DryRun::Server {
+            dry_run::ask(self, instance, steps).await?;
+        }
         self.ui.say("nothing was done (dry run)");
-        true
+        Ok(true)
     }
 }

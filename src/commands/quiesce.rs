@@ -75,7 +75,10 @@ pub async fn run(args: &QuiesceArgs, session: &Session, out: &mut dyn Write) -> 
         session.ui.say(format!("nothing that uses {workload} runs"));
         return Ok(Exit::Done);
     }
-    if session.is_dry_run(&args.act, "quiesce", &steps) {
+    if session
+        .is_dry_run(&args.act, &found.facts, "quiesce", &steps)
+        .await?
+    {
         return Ok(Exit::Done);
     }
     session.confirm(
@@ -146,10 +149,9 @@ async fn by_selector(session: &Session, selector: &str) -> Result<Vec<Client>> {
     let params = ListParams::default().labels(selector);
     let mut chosen = Vec::new();
     for kind in ["Deployment", "StatefulSet", "CronJob"] {
-        let (api_version, plural) = api_of(kind);
         let list = session
             .k8s
-            .dynamic(api_version, kind, &plural)
+            .regular(api_version_of(kind), kind)
             .list(&params)
             .await
             .map_err(|e| {
@@ -173,10 +175,9 @@ async fn by_selector(session: &Session, selector: &str) -> Result<Vec<Client>> {
 
 async fn read_client(session: &Session, name: &str) -> Result<Client> {
     let (kind, name) = name.split_once('/').unwrap_or(("Deployment", name));
-    let (api_version, plural) = api_of(kind);
     let object = session
         .k8s
-        .dynamic(api_version, kind, &plural)
+        .regular(api_version_of(kind), kind)
         .get_opt(name)
         .await?
         .ok_or_else(|| {
@@ -188,13 +189,12 @@ async fn read_client(session: &Session, name: &str) -> Result<Client> {
     Ok(client_of(kind, object, "named by --apps"))
 }
 
-fn api_of(kind: &str) -> (&'static str, String) {
-    let version = if kind == "CronJob" {
+fn api_version_of(kind: &str) -> &'static str {
+    if kind == "CronJob" {
         "batch/v1"
     } else {
         "apps/v1"
-    };
-    (version, format!("{}s", kind.to_lowercase()))
+    }
 }
 
 fn client_of(kind: &str, object: kube::api::DynamicObject, reason: &str) -> Client {
@@ -206,7 +206,7 @@ fn client_of(kind: &str, object: kube::api::DynamicObject, reason: &str) -> Clie
     };
     Client {
         id: crate::facts::instance::ObjectId {
-            api_version: api_of(kind).0.to_owned(),
+            api_version: api_version_of(kind).to_owned(),
             kind: kind.to_owned(),
             namespace: object.metadata.namespace.unwrap_or_default(),
             name: object.metadata.name.unwrap_or_default(),

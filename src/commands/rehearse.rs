@@ -51,7 +51,10 @@ pub async fn run(args: &RehearseArgs, session: &Session, out: &mut dyn Write) ->
         "rehearse the upgrade of {} from PostgreSQL {} to {}",
         survey.found.facts.workload, upgrade.from_version, upgrade.to_version
     );
-    if session.is_dry_run(&args.act, &title, &shown) {
+    if session
+        .is_dry_run(&args.act, &survey.found.facts, &title, &shown)
+        .await?
+    {
         return Ok(Exit::Done);
     }
     session.show(&title, &shown);

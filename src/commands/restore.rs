@@ -92,7 +92,10 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
         upgrade.to_version,
         run.record.started_at.strftime("%Y-%m-%d %H:%M:%SZ")
     );
-    if session.is_dry_run(&args.act, &title, &steps) {
+    if session
+        .is_dry_run(&args.act, &found.facts, &title, &steps)
+        .await?
+    {
         return Ok(Exit::Done);
     }
     session.confirm(&args.act, &title, &steps)?;

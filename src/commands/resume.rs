@@ -39,8 +39,8 @@ pub async fn run(args: &ResumeArgs, session: &Session, out: &mut dyn Write) -> R
         args.target.container.as_deref(),
     )
     .await?;
-    let workload = found.facts.workload;
-    let Some(mut run) = runs::current(session, &workload, args.target.run_id.as_deref()).await?
+    let workload = &found.facts.workload;
+    let Some(mut run) = runs::current(session, workload, args.target.run_id.as_deref()).await?
     else {
         session.ui.say(format!("nothing of {workload} is quiesced"));
         return Ok(Exit::Done);
@@ -50,7 +50,10 @@ pub async fn run(args: &ResumeArgs, session: &Session, out: &mut dyn Write) -> R
         session.ui.say(format!("nothing of {workload} is quiesced"));
         return Ok(Exit::Done);
     }
-    if session.is_dry_run(&args.act, "resume", &steps) {
+    if session
+        .is_dry_run(&args.act, &found.facts, "resume", &steps)
+        .await?
+    {
         return Ok(Exit::Done);
     }
     // Bringing back what was stopped needs no question.

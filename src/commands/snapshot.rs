@@ -80,7 +80,10 @@ pub async fn run(args: &SnapshotArgs, session: &Session, out: &mut dyn Write) ->
         wait_seconds: args.timeout.as_secs().max(1),
         stopped,
     }];
-    if session.is_dry_run(&args.act, "snapshot", &steps) {
+    if session
+        .is_dry_run(&args.act, &found.facts, "snapshot", &steps)
+        .await?
+    {
         return Ok(Exit::Done);
     }
     session.show("snapshot", &steps);

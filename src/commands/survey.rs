@@ -28,7 +28,7 @@ use crate::manifests::pod::Blueprint;
 use crate::plan::rehearse as rehearsal;
 use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
-use crate::postgres::version::MajorVersion;
+use crate::postgres::version::{MajorVersion, UnsupportedPair, supported_pair};
 use crate::record::Upgrade;
 use crate::steps::Step;
 use crate::steps::pod as pods;
@@ -117,8 +117,11 @@ pub(super) async fn survey(
         (Some(server), _) => dry_run::upgrade_pod(k8s, &found, server, &request).await?,
     };
     let refused = dry_run::is_refused(&tried);
+    let unsupported = unsupported_pair(server.as_ref(), options.to);
     let target = match (&server, probe) {
         (None, _) | (_, Probe::Nothing) => None,
+        // No image is worth the wait.
+        _ if unsupported.is_some() => None,
         // What refuses the upgrade pod refuses the probe: the finding says more than the probe's failure.
         _ if refused => None,
         (server, _) => {
@@ -131,6 +134,7 @@ pub(super) async fn survey(
             plan::decide(&request, &found.facts, server, target, pgdata_is_set)
         }
         (None, _) => Err("no server runs, so nothing is known about its databases".to_owned()),
+        (_, None) if unsupported.is_some() => Err(unsupported.unwrap_or_default()),
         (_, None) if refused => Err("the API server would refuse the upgrade pod".to_owned()),
         (_, None) => Err("the target image was not looked into (--read-only)".to_owned()),
     };
@@ -140,7 +144,7 @@ pub(super) async fn survey(
     };
     if let Ok(upgrade) = &upgrade {
         let steps = steps_with_copies(&request, &found.facts, upgrade, probe);
-        tried.extend(dry_run::copies(k8s, &found, &request, &steps).await?);
+        tried.extend(dry_run::writes(k8s, &found.facts, &request.run, &steps).await?);
     }
     let input = CheckInput {
         instance: found.facts.clone(),
@@ -168,6 +172,16 @@ pub(super) async fn survey(
         findings,
         upgrade,
     })
+}
+
+/// Why no image of the major version that was asked for can be the target, whatever it holds.
+fn unsupported_pair(server: Option<&ServerFacts>, to: Option<u32>) -> Option<String> {
+    let to = MajorVersion::new(u16::try_from(to?).ok()?);
+    match supported_pair(server?.version.major, to) {
+        // That is a success, of which the caller tells more.
+        Ok(()) | Err(UnsupportedPair::Same(_)) => None,
+        Err(why) => Some(why.to_string()),
+    }
 }
 
 /// The instance, and the namespace that it was found in; what only an operator knows is refused with its procedure.

@@ -143,7 +143,10 @@ pub(super) async fn execute(
         upgrade.transfer_reason,
         human_seconds(std::time::Duration::from_millis(upgrade.estimate_ms)),
     );
-    if session.is_dry_run(wish.act, &title, &shown) {
+    if session
+        .is_dry_run(wish.act, &survey.found.facts, &title, &shown)
+        .await?
+    {
         return Ok(Exit::Done);
     }
     session.confirm(wish.act, &title, &shown)?;

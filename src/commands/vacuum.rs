@@ -64,7 +64,10 @@ pub async fn run(args: &VacuumArgs, session: &Session, out: &mut dyn Write) -> R
         .or(run.record.upgrade.as_ref().map(|u| u.jobs))
         .unwrap_or(2);
     let steps = vec![Step::Vacuum { jobs }];
-    if session.is_dry_run(&args.act, "vacuum", &steps) {
+    if session
+        .is_dry_run(&args.act, &found.facts, "vacuum", &steps)
+        .await?
+    {
         return Ok(Exit::Done);
     }
     run.record.instance.pod = found.facts.pod;

@@ -2,13 +2,16 @@
 
 use std::fmt::Debug;
 
+use kube::api::Patch;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::facts::dry_run::{Answer, DryRun};
-use crate::k8s::K8s;
-use crate::k8s::write::dry_run_create;
+use crate::facts::instance::ObjectId;
+use crate::k8s::write::{dry_run_create, dry_run_delete, dry_run_patch};
+use crate::k8s::{ApiError, K8s};
 
 /// The words of the API server for a webhook that says in its configuration that it has side effects (apiserver,
 /// pkg/admission/plugin/webhook/errors).
@@ -23,24 +26,58 @@ where
         + Serialize
         + Debug,
 {
-    let mut added = Vec::new();
-    let answer = match dry_run_create(&k8s.api::<K>(), object).await {
-        Ok(made) => {
-            let (sent, made) = (containers(object), containers(&made));
-            added.extend(made.into_iter().filter(|name| !sent.contains(name)));
-            Answer::Accepted
-        }
-        Err(error) if error.is_missing_right() => return None,
-        Err(error) if error.status().is_none() || error.to_string().contains(NO_DRY_RUN) => {
-            Answer::Untried(error.to_string())
-        }
-        Err(error) => Answer::Refused(error.to_string()),
-    };
+    let outcome = dry_run_create(&k8s.api::<K>(), object).await;
+    let added = outcome.as_ref().map_or_else(
+        |_| Vec::new(),
+        |made| {
+            let sent = containers(object);
+            let made = containers(made).into_iter();
+            made.filter(|name| !sent.contains(name)).collect()
+        },
+    );
     Some(DryRun {
         object: format!("{} {}", K::kind(&()), object.name_any()),
-        answer,
+        answer: answer(outcome)?,
         added,
     })
+}
+
+/// Sends a change of one object. `None` when the user has no right to change it.
+pub async fn patch(k8s: &K8s, id: &ObjectId, patch: Patch<Value>) -> Option<DryRun> {
+    let outcome = dry_run_patch(
+        &k8s.regular(&id.api_version, &id.kind),
+        &id.name,
+        &id.uid,
+        patch,
+    )
+    .await;
+    tried("the change of", id, outcome)
+}
+
+/// Sends a deletion of one object. `None` when the user has no right to delete it.
+pub async fn delete(k8s: &K8s, id: &ObjectId) -> Option<DryRun> {
+    let outcome = dry_run_delete(&k8s.regular(&id.api_version, &id.kind), &id.name, &id.uid).await;
+    tried("the deletion of", id, outcome)
+}
+
+fn tried<T>(what: &str, id: &ObjectId, outcome: Result<T, ApiError>) -> Option<DryRun> {
+    Some(DryRun {
+        object: format!("{what} {id}"),
+        answer: answer(outcome)?,
+        added: Vec::new(),
+    })
+}
+
+/// `None` when the user has no right to do this.
+fn answer<T>(outcome: Result<T, ApiError>) -> Option<Answer> {
+    match outcome {
+        Ok(_) => Some(Answer::Accepted),
+        Err(error) if error.is_missing_right() => None,
+        Err(error) if error.status().is_none() || error.to_string().contains(NO_DRY_RUN) => {
+            Some(Answer::Untried(error.to_string()))
+        }
+        Err(error) => Some(Answer::Refused(error.to_string())),
+    }
 }
 
 /// Names of all containers of a pod; none of anything else.

@@ -357,21 +357,16 @@ pub fn environment(container: &Container) -> BTreeMap<String, String> {
 pub async fn named(k8s: &K8s, name: &TargetName) -> Result<ObjectId> {
     let mut found = Vec::new();
     for kind in ["StatefulSet", "Deployment"] {
-        if name.kind.is_none_or(|k| k == kind) {
-            let plural = format!("{}s", kind.to_lowercase());
-            if let Some(object) = k8s
-                .dynamic("apps/v1", kind, &plural)
-                .get_opt(&name.name)
-                .await?
-            {
-                found.push(ObjectId {
-                    api_version: "apps/v1".to_owned(),
-                    kind: kind.to_owned(),
-                    namespace: k8s.namespace().to_owned(),
-                    name: name.name.clone(),
-                    uid: object.metadata.uid.unwrap_or_default(),
-                });
-            }
+        if name.kind.is_none_or(|k| k == kind)
+            && let Some(object) = k8s.regular("apps/v1", kind).get_opt(&name.name).await?
+        {
+            found.push(ObjectId {
+                api_version: "apps/v1".to_owned(),
+                kind: kind.to_owned(),
+                namespace: k8s.namespace().to_owned(),
+                name: name.name.clone(),
+                uid: object.metadata.uid.unwrap_or_default(),
+            });
         }
     }
     if found.len() > 1 {

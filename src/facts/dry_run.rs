@@ -1,12 +1,12 @@
-//! What the API server says to the objects that an upgrade would make, sent to it as a dry run (`dryRun=All`).
+//! What the API server says to what an upgrade would make and change, sent to it as a dry run (`dryRun=All`).
 
 use serde::{Deserialize, Serialize};
 
-/// One object and the answer to it.
+/// One write and the answer to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DryRun {
-    /// Kind and name, such as `Pod pg-upgrade-pg-1-pod`.
+    /// What would be made, such as `Pod pg-upgrade-pg-1-pod`; or the change, such as `the change of StatefulSet/pg`.
     pub object: String,
     /// What came of it.
     pub answer: Answer,

@@ -133,6 +133,11 @@ impl K8s {
         self.dynamic_in(&self.namespace, api_version, kind, plural)
     }
 
+    /// The same of a kind whose plural is regular, as those of all workloads, claims and volume snapshots are.
+    pub fn regular(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
+        self.dynamic(api_version, kind, &format!("{}s", kind.to_lowercase()))
+    }
+
     /// The same in one namespace; with an empty one, objects without namespace.
     pub fn dynamic_in(
         &self,

@@ -101,15 +101,79 @@ where
         dry_run: true,
         field_manager: Some(labels::MANAGER.to_owned()),
     };
+    repeated(|| api.create(&params, object)).await
+}
+
+/// Asks whether a patch of the object with that UID would be accepted (`dryRun=All`); nothing is kept.
+///
+/// # Errors
+/// The refusal in the API server's words; or that no answer came, after some attempts.
+pub async fn dry_run_patch<K>(
+    api: &Api<K>,
+    name: &str,
+    uid: &str,
+    patch: Patch<Value>,
+) -> Result<K, ApiError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let params = PatchParams {
+        dry_run: true,
+        field_manager: Some(labels::MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = pinned(patch, uid);
+    repeated(|| api.patch(name, &params, &patch)).await
+}
+
+/// Asks whether the object with that UID would be deleted (`dryRun=All`); nothing is kept.
+///
+/// # Errors
+/// The refusal in the API server's words; or that no answer came, after some attempts.
+pub async fn dry_run_delete<K>(api: &Api<K>, name: &str, uid: &str) -> Result<(), ApiError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let params = DeleteParams {
+        dry_run: true,
+        ..deleting(uid)
+    };
+    repeated(|| api.delete(name, &params)).await.map(drop)
+}
+
+/// Calls again while answers get lost, which is safe for what keeps nothing.
+async fn repeated<T, F>(call: impl Fn() -> F) -> Result<T, ApiError>
+where
+    F: Future<Output = kube::Result<T>>,
+{
     let mut left = ATTEMPTS;
     loop {
         left -= 1;
-        match api.create(&params, object).await.map_err(ApiError::from) {
-            Ok(made) => return Ok(made),
-            // Safe to repeat because nothing is kept.
+        match call().await.map_err(ApiError::from) {
+            Ok(answer) => return Ok(answer),
             Err(error) if left > 0 && error.may_have_happened() => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// A patch that fits only the object with that UID.
+fn pinned(mut patch: Patch<Value>, uid: &str) -> Patch<Value> {
+    if let Patch::Merge(value) | Patch::Strategic(value) = &mut patch {
+        value["metadata"]["uid"] = uid.into();
+    }
+    patch
+}
+
+/// A deletion of only the object with that UID, with what it owns.
+fn deleting(uid: &str) -> DeleteParams {
+    DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Background),
+        preconditions: Some(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
     }
 }
 
@@ -129,10 +193,7 @@ where
         field_manager: Some(labels::MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let mut patch = patch;
-    if let Patch::Merge(value) | Patch::Strategic(value) = &mut patch {
-        value["metadata"]["uid"] = uid.into();
-    }
+    let patch = pinned(patch, uid);
     let object = || describe(api, name);
     let mut left = ATTEMPTS;
     loop {
@@ -183,14 +244,7 @@ pub async fn delete_uid<K>(api: &Api<K>, name: &str, uid: &str) -> Result<Delete
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    let params = DeleteParams {
-        propagation_policy: Some(PropagationPolicy::Background),
-        preconditions: Some(Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
+    let params = deleting(uid);
     let mut left = ATTEMPTS;
     loop {
         left -= 1;

@@ -125,10 +125,7 @@ pub(super) async fn remove_files(acting: &mut Acting<'_>, runs: &[String]) -> Re
 
 /// Deletes one object, if it still is the one that was planned.
 pub(super) async fn delete(acting: &mut Acting<'_>, object: &ObjectId) -> Result<String> {
-    let plural = format!("{}s", object.kind.to_lowercase());
-    let api = acting
-        .k8s
-        .dynamic(&object.api_version, &object.kind, &plural);
+    let api = acting.k8s.regular(&object.api_version, &object.kind);
     match delete_uid(&api, &object.name, &object.uid).await {
         Ok(Deleted::Requested) => Ok(String::new()),
         Ok(Deleted::AlreadyGone) => Ok("it was gone".to_owned()),

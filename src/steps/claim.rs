@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::exec::store::instance_label;
+use crate::facts::instance::{ClaimFacts, InstanceFacts};
 use crate::k8s::names;
 use crate::k8s::snapshot::VolumeSnapshot;
 use crate::k8s::write::create_or_adopt;
@@ -37,14 +38,8 @@ pub(super) async fn from_snapshot(
         || like.capacity_bytes.to_string(),
         |size| larger(&size.0, like.capacity_bytes),
     );
-    let object: PersistentVolumeClaim = serde_json::from_value(claim::from_snapshot(
-        claim_name,
-        snapshot,
-        &like,
-        &size,
-        &names::fit(&acting.record.run),
-        &instance_label(acting.record.target()),
-    ))?;
+    let (instance, run) = (&acting.record.instance, &acting.record.run);
+    let object = object(instance, run, claim_name, snapshot, &like, &size)?;
     create_or_adopt(&acting.k8s.api(), &object)
         .await
         .map_err(|e| {
@@ -53,6 +48,23 @@ pub(super) async fn from_snapshot(
             ))
         })?;
     Ok(())
+}
+
+/// The claim from a volume snapshot; `size` is a quantity.
+///
+/// # Errors
+/// When it cannot be built.
+pub(super) fn object(
+    instance: &InstanceFacts,
+    run: &str,
+    name: &str,
+    snapshot: &str,
+    like: &ClaimFacts,
+    size: &str,
+) -> Result<PersistentVolumeClaim> {
+    let label = instance_label(&instance.workload);
+    let object = claim::from_snapshot(name, snapshot, like, size, &names::fit(run), &label);
+    Ok(serde_json::from_value(object)?)
 }
 
 fn larger(size: &str, bytes: u64) -> String {

@@ -35,9 +35,18 @@ pub(super) async fn scale(
     if found != from && to > from {
         return Ok(format!("left at {found}, which someone else set"));
     }
-    let patch = json!({"spec": {"replicas": to}});
-    patch_object(acting.k8s, workload, patch).await?;
+    patch_object(acting.k8s, workload, replicas(to)).await?;
     Ok(String::new())
+}
+
+/// The merge patch that gives a workload its replicas.
+pub(super) fn replicas(count: i32) -> Value {
+    json!({"spec": {"replicas": count}})
+}
+
+/// The merge patch that suspends a CronJob or lets it go on.
+pub(super) fn suspended(suspend: bool) -> Value {
+    json!({"spec": {"suspend": suspend}})
 }
 
 /// Sets `spec.suspend` of a CronJob.
@@ -52,14 +61,14 @@ pub(super) async fn suspend(
     if live.data["spec"]["suspend"].as_bool().unwrap_or(false) == to {
         return Ok("already there".to_owned());
     }
-    patch_object(acting.k8s, workload, json!({"spec": {"suspend": to}})).await?;
+    patch_object(acting.k8s, workload, suspended(to)).await?;
     Ok(String::new())
 }
 
 /// Reads an object and refuses one that took the name of another.
 async fn read(k8s: &K8s, id: &ObjectId) -> Result<Option<DynamicObject>> {
     let found = k8s
-        .dynamic(&id.api_version, &id.kind, &plural(&id.kind))
+        .regular(&id.api_version, &id.kind)
         .get_opt(&id.name)
         .await
         .map_err(|e| Failure::from(e).context(format!("reading {id}")))?;
@@ -74,14 +83,14 @@ async fn read(k8s: &K8s, id: &ObjectId) -> Result<Option<DynamicObject>> {
 
 /// Merge-patches an object, if it is still the one that was meant.
 pub(crate) async fn patch_object(k8s: &K8s, id: &ObjectId, patch: Value) -> Result<DynamicObject> {
-    let api = k8s.dynamic(&id.api_version, &id.kind, &plural(&id.kind));
-    patch_uid(&api, &id.name, &id.uid, Patch::Merge(patch))
-        .await
-        .map_err(|e| Failure::from(e).context(format!("changing {id}")))
-}
-
-fn plural(kind: &str) -> String {
-    format!("{}s", kind.to_lowercase())
+    patch_uid(
+        &k8s.regular(&id.api_version, &id.kind),
+        &id.name,
+        &id.uid,
+        Patch::Merge(patch),
+    )
+    .await
+    .map_err(|e| Failure::from(e).context(format!("changing {id}")))
 }
 
 /// Waits until no client session is left; says who still connects.

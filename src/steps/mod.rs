@@ -5,6 +5,7 @@
 mod back;
 mod claim;
 mod clients;
+mod dry_run;
 mod errand;
 pub(crate) mod pod;
 mod rehearse;

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
 
-use super::clients::patch_object;
+use super::clients::{patch_object, replicas};
 use super::worker;
 use crate::discover::target;
 use crate::error::{Exit, Failure, Result};
@@ -71,12 +71,7 @@ async fn stop_with(
     worker.skip_seen();
     worker.tell(&["arm", &patience.to_string()]).await?;
     if from > 0 {
-        patch_object(
-            acting.k8s,
-            &instance.workload,
-            json!({"spec": {"replicas": 0}}),
-        )
-        .await?;
+        patch_object(acting.k8s, &instance.workload, replicas(0)).await?;
         fast_shutdown(acting);
     }
     let event = worker
@@ -171,7 +166,7 @@ pub(super) async fn down(acting: &mut Acting<'_>) -> Result<String> {
     patch_object(
         acting.k8s,
         &acting.record.instance.workload.clone(),
-        json!({"spec": {"replicas": 0}}),
+        replicas(0),
     )
     .await?;
     fast_shutdown(acting);
@@ -257,15 +252,23 @@ pub(super) async fn switch(
             ),
         ));
     }
-    // Containers merge by name (strategic merge patch), so only what is named here changes.
-    let mut changed = json!({"name": container, "image": to});
+    let patch = switched(container, to, replicas, pgdata);
+    target::patch_template(acting.k8s, &workload, patch).await?;
+    Ok(String::new())
+}
+
+/// The strategic merge patch of the switch: containers merge by name, so only what is named here changes.
+pub(super) fn switched(
+    container: &str,
+    image: &str,
+    replicas: i32,
+    pgdata: Option<&str>,
+) -> serde_json::Value {
+    let mut changed = json!({"name": container, "image": image});
     if let Some(pgdata) = pgdata {
         changed["env"] = json!([{"name": "PGDATA", "value": pgdata}]);
     }
-    let patch =
-        json!({"spec": {"replicas": replicas, "template": {"spec": {"containers": [changed]}}}});
-    target::patch_template(acting.k8s, &workload, patch).await?;
-    Ok(String::new())
+    json!({"spec": {"replicas": replicas, "template": {"spec": {"containers": [changed]}}}})
 }
 
 /// A pod that counts as ready may hold a server that does not answer yet: without a readiness probe it is ready at once.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::exec::store::instance_label;
+use crate::facts::instance::InstanceFacts;
 use crate::k8s::names;
 use crate::k8s::snapshot::VolumeSnapshot;
 use crate::k8s::wait::{Progress, WaitError, wait_for};
@@ -20,21 +21,7 @@ pub(super) async fn create(
     wait_seconds: u64,
     stopped: bool,
 ) -> Result<String> {
-    let claim = acting
-        .record
-        .instance
-        .claim
-        .as_ref()
-        .map(|c| c.id.name.clone())
-        .unwrap_or_default();
-    let run = names::fit(&acting.record.run);
-    let object: VolumeSnapshot = serde_json::from_value(volume_snapshot(
-        name,
-        class,
-        &claim,
-        &run,
-        &instance_label(acting.record.target()),
-    ))?;
+    let object = object(&acting.record.instance, &acting.record.run, name, class)?;
     create_or_adopt(&acting.k8s.api::<VolumeSnapshot>(), &object)
         .await
         .map_err(|e| Failure::from(e).context(format!("creating VolumeSnapshot {name}")))?;
@@ -50,6 +37,22 @@ pub(super) async fn create(
         return await_ready(acting, name, wait_seconds).await;
     }
     Ok(String::new())
+}
+
+/// The VolumeSnapshot of the data claim.
+///
+/// # Errors
+/// When it cannot be built.
+pub(super) fn object(
+    instance: &InstanceFacts,
+    run: &str,
+    name: &str,
+    class: &str,
+) -> Result<VolumeSnapshot> {
+    let claim = instance.claim.as_ref().map_or("", |c| c.id.name.as_str());
+    let label = instance_label(&instance.workload);
+    let object = volume_snapshot(name, class, claim, &names::fit(run), &label);
+    Ok(serde_json::from_value(object)?)
 }
 
 /// Waits until a VolumeSnapshot is ready to use.

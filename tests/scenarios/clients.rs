@@ -13,6 +13,8 @@ fn quiesce_stops_what_uses_the_server_and_resume_brings_it_back() {
         plan.err.contains("web") && plan.err.contains("nightly"),
         "{plan}"
     );
+    let asked = space.plugin("quiesce pg --dry-run=server").exits(0);
+    asked.says("the API server would accept the change of Deployment");
     assert_eq!(app.state(), App::RUNNING);
 
     space.plugin("quiesce pg -y").exits(0);

@@ -22,7 +22,7 @@ fn wait_crash(space: &Space) {
 fn a_raised_image_that_cannot_read_the_data_is_the_start_of_the_plan() {
     let space = Space::new("raised");
     let pg = space.install(&Instance::library("library-statefulset", 15));
-    pg.seed();
+    pg.seed_hostile();
     let before = pg.fingerprint();
     space.kubectl("set image statefulset/pg postgres=docker.io/library/postgres:17");
     wait_crash(&space);

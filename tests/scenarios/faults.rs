@@ -59,7 +59,7 @@ fn an_outage_that_exceeds_its_budget_ends_with_the_old_server_up() {
 fn the_old_version_is_scaled_up_in_the_middle_of_pg_upgrade() {
     let space = Space::new("scaledup");
     let pg = space.install(&Instance::library("library-statefulset", 13));
-    pg.seed();
+    pg.seed_hostile();
     let before = pg.fingerprint();
     let mut cli = space.start("run statefulset/pg --to 17 --transfer link -y");
     cli.wait_for("done     stop the old server");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::operators::define;
-use crate::support::{Instance, Space, eventually, own_cluster};
+use crate::support::{Instance, LIMIT, Space, eventually, own_cluster};
 
 /// The findings of one check in a report of `preflight -o json`.
 fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
@@ -84,10 +84,59 @@ fn a_quota_without_room_for_the_upgrade_pod_is_told_before_the_outage() {
         .plugin("preflight statefulset/pg --to 17 --transfer link")
         .exits(3)
         .says("would refuse VolumeSnapshot pg-upgrade-");
-    // A copy needs no volume snapshot.
+    space.plugin("snapshot statefulset/pg --dry-run").exits(0);
     space
-        .plugin("preflight statefulset/pg --to 17 --transfer copy")
-        .exits(0);
+        .plugin("snapshot statefulset/pg --dry-run=server")
+        .exits(3)
+        .says("exceeded quota: snapshots");
+    // A copy needs no volume snapshot.
+    let copy = "preflight statefulset/pg --to 17 --transfer copy";
+    space.plugin(copy).exits(0);
+    let policy = Policy::apply(&space);
+    eventually("the policy refuses the new image", LIMIT, || {
+        let done = space.plugin(copy);
+        let words = "would refuse the change of StatefulSet";
+        (done.code == 3 && done.out.contains(words)).then_some(())
+    });
+    drop(policy);
+    assert_eq!((pg.major(), pg.replicas()), (13, 1));
+}
+
+/// An admission policy of the cluster's owner that lets no StatefulSet of one namespace have another image.
+struct Policy<'a>(&'a Space);
+
+impl<'a> Policy<'a> {
+    fn apply(space: &'a Space) -> Self {
+        let name = &space.name;
+        space.apply(&format!(
+            "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: {name}}}
+spec:
+  matchConstraints:
+    resourceRules: [{{apiGroups: [apps], apiVersions: [v1], operations: [UPDATE], resources: [statefulsets]}}]
+  validations:
+  - expression: object.spec.template.spec.containers.all(c, c.image.endsWith(':13'))
+    message: only version 13 is allowed
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: {name}}}
+spec:
+  policyName: {name}
+  validationActions: [Deny]
+  matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}}}"
+        ));
+        Self(space)
+    }
+}
+
+impl Drop for Policy<'_> {
+    fn drop(&mut self) {
+        let name = self.0.name.as_str();
+        let kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy";
+        self.0.try_kubectl(&["delete", kinds, name], None);
+    }
 }
 
 #[test]
@@ -184,6 +233,7 @@ fn a_crowded_statefulset_is_told_everything_at_once() {
                 "      containers:",
                 "      terminationGracePeriodSeconds: 5\n      containers:",
             )
+            .with("periodSeconds: 10", "periodSeconds: 1\n            failureThreshold: 1")
             .with(
                 "[pg_isready, -U, postgres, -h, 127.0.0.1]",
                 "[sh, -c, 'pg_isready -U postgres -h 127.0.0.1 && test ! -e /tmp/unready']",
@@ -254,25 +304,17 @@ fn a_crowded_statefulset_is_told_everything_at_once() {
 fn data_that_is_on_no_claim_is_refused() {
     let space = Space::new("kchk-claim");
     space.apply("{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: memory}, spec: {serviceName: memory, selector: {matchLabels: {app: memory}}, template: {metadata: {labels: {app: memory}}, spec: {
-      containers: [{name: postgres, image: 'docker.io/library/postgres:13', imagePullPolicy: IfNotPresent, env: [{name: POSTGRES_HOST_AUTH_METHOD, value: trust}], volumeMounts: [{name: data, mountPath: /var/lib/postgresql/data}]}],
+      containers: [{name: postgres, image: 'docker.io/library/postgres:13', imagePullPolicy: IfNotPresent, env: [{name: POSTGRES_HOST_AUTH_METHOD, value: trust}], readinessProbe: {exec: {command: [pg_isready, -h, 127.0.0.1]}, periodSeconds: 1}, volumeMounts: [{name: data, mountPath: /var/lib/postgresql/data}]}],
       volumes: [{name: data, emptyDir: {medium: Memory}}]}}}}");
     // The claim is mounted, and the data is elsewhere.
     space.install(
         &Instance::library("library-statefulset", 13)
             .with("/var/lib/postgresql/data/pgdata", "/srv/pgdata"),
     );
+    space.kubectl("rollout status statefulset/memory --timeout=120s");
     for (target, check) in [("pg", "data-directory-place"), ("memory", "claim")] {
         let line = format!("preflight statefulset/{target} --to 17 --read-only -o json");
-        let report = eventually(
-            "the server answers",
-            std::time::Duration::from_secs(60),
-            || {
-                let report = space.plugin(&line).exits(3).json();
-                findings(&report, "server-facts")
-                    .is_empty()
-                    .then_some(report)
-            },
-        );
+        let report = space.plugin(&line).exits(3).json();
         assert_eq!(
             findings(&report, check)[0]["severity"],
             "blocker",

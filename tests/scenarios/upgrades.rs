@@ -14,7 +14,7 @@ fn library_13_goes_to_17_by_link_with_its_clients_and_back_by_the_snapshot() {
     }
     let space = Space::new("link");
     let pg = space.install(&Instance::library("library-statefulset", 13));
-    pg.seed();
+    pg.seed_hostile();
     let app = App::install(&space, &pg, "postgres");
     assert_eq!(app.state(), App::RUNNING);
     let before = pg.fingerprint();
@@ -51,7 +51,7 @@ fn bitnami_13_goes_to_17_by_clone_and_back_by_the_archive() {
     }
     let space = Space::restricted("bitnami");
     let pg = space.install(&Instance::bitnami("bitnami-statefulset", 13).class("xfs"));
-    pg.seed();
+    pg.seed_hostile();
     let before = pg.fingerprint();
     pg.upgrades(17, "").says("clone");
     pg.sql("plain", WRITTEN_LATER);
@@ -143,7 +143,7 @@ fn a_client_that_nobody_stops_loses_no_confirmed_write() {
 fn the_chain_can_be_typed_command_by_command() {
     let space = Space::new("chain");
     let pg = space.install(&Instance::library("library-statefulset", 15));
-    pg.seed();
+    pg.seed_hostile();
     let app = App::install(&space, &pg, "postgres");
     let before = pg.fingerprint();
 

@@ -13,26 +13,30 @@ umask 022
 box=/work
 ((EUID == 0)) || { echo 'needs root'; exit 2; }
 
-base=$(mktemp -d "${TMPDIR:-/var/tmp}/pgup-scripts.XXXXXX")
-chmod 0755 "$base"
-# shellcheck disable=SC2317  # called by the trap
-cleanup() {
-  local pid
-  for pid in $(cat "$base"/pods/*/pid 2> /dev/null); do kill -9 "$pid" 2> /dev/null; done
-  # Workers of a death-point test that failed half-way; the environment tells them from a reused pid.
-  for pid in $(cat "$base"/points-*/count.group 2> /dev/null); do
-    if tr '\0' '\n' 2> /dev/null < "/proc/$pid/environ" | grep -q "^POINT_COUNT=$base/"; then kill -9 -- "-$pid" 2> /dev/null; fi
-  done
-  wait 2> /dev/null
-  if mountpoint -q "$base/xfs"; then umount "$base/xfs" 2> /dev/null || umount -l "$base/xfs"; fi
-  if [[ ${PGUP_TEST_KEEP:-} ]]; then echo "kept: $base"; else rm -rf "$base"; fi
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
+# Mounts, pods and servers end with the namespaces' first process, however this one ends.
+if [[ ! ${PGUP_TEST_BASE:-} ]]; then
+  PGUP_TEST_BASE=$(mktemp -d "${TMPDIR:-/var/tmp}/pgup-scripts.XXXXXX")
+  export PGUP_TEST_BASE
+  chmod 0755 "$PGUP_TEST_BASE"
+  unshare --mount --pid --fork --kill-child --propagation private --mount-proc "$0" "$@" &
+  # shellcheck disable=SC2317  # called by the trap
+  cleanup() {
+    kill -9 "$first" 2> /dev/null
+    wait 2> /dev/null
+    if [[ ${PGUP_TEST_KEEP:-} ]]; then echo "kept: $PGUP_TEST_BASE"; else rm -rf "$PGUP_TEST_BASE"; fi
+  }
+  first=$!
+  trap cleanup EXIT
+  trap 'exit 130' INT TERM
+  wait "$first"
+  exit
+fi
+base=$PGUP_TEST_BASE
+
 # The tree may change while the tests run.
 cp -r "$scripts" "$base/scripts"
 scripts=$base/scripts
-mkdir "$base/pods" "$base/templates" "$base/vol"
+mkdir "$base/pods" "$base/templates" "$base/vol" "$base/logs"
 
 # --- root file systems, pods ------------------------------------------------------------------------
 
@@ -57,9 +61,18 @@ root() {
   echo "$out"
 }
 
+# once NAME COMMAND...: what tests share is made by one of them while the others wait.
+once() {
+  local lock
+  exec {lock}> "$base/$1.lock"
+  flock "$lock"
+  "${@:2}" {lock}>&- || { exec {lock}>&-; return 1; }
+  exec {lock}>&-
+}
+
 need() {
   local major
-  for major in "$@"; do [[ -n ${roots[$major]:-} ]] || roots["$major"]=$(root "$major"); done
+  for major in "$@"; do [[ -n ${roots[$major]:-} ]] || roots["$major"]=$(once root root "$major"); done
 }
 
 # pod_dir NAME UID: the emptyDirs and the passwd file of a pod.
@@ -85,7 +98,8 @@ pod_start() {
   # The namespace's PID 1: killing it ends every process of the pod before wait returns.
   local pid='' i
   for ((i = 0; i < 200; i++)); do
-    pid=$(cat "/proc/$(<"$dir/unshare")/task/$(<"$dir/unshare")/children" 2> /dev/null)
+    # What ends at once has no children any more.
+    pid=$(cat "/proc/$(<"$dir/unshare")/task/$(<"$dir/unshare")/children" 2> /dev/null) || true
     [[ -n $pid || ! -d /proc/$(<"$dir/unshare") ]] && break
     sleep 0.005
   done
@@ -141,8 +155,10 @@ declare -A templates=(
   [v17plain]='17 --locale=en_US.utf8'
 )
 
-# template NAME: a stopped, filled data directory; made once.
-template() {
+# template NAME: a stopped, filled data directory.
+template() { once "template-$1" make_template "$1"; }
+
+make_template() {
   local name=$1 major=${templates[$1]%% *} out=$base/templates/$1
   need "$major"
   # shellcheck disable=SC2086  # words
@@ -189,18 +205,21 @@ template_facts() { cat "$base/templates/$1.facts"; }
 
 # --- the worker ---------------------------------------------------------------------------------------
 
+mount_xfs() {
+  mountpoint -q "$base/xfs" && return
+  truncate -s 2G "$base/xfs.img"
+  mkfs.xfs -q -m reflink=1 "$base/xfs.img"
+  mkdir -p "$base/xfs"
+  # Loop mounts of the mount command detach themselves at umount.
+  mount -o loop "$base/xfs.img" "$base/xfs"
+}
+
 # volume NAME [ext4|xfs]: a fresh volume, sets vol.
 volume() {
   case ${2:-ext4} in
     ext4) vol=$base/vol/$1 ;;
     xfs)
-      if ! mountpoint -q "$base/xfs"; then
-        truncate -s 2G "$base/xfs.img"
-        mkfs.xfs -q -m reflink=1 "$base/xfs.img"
-        mkdir -p "$base/xfs"
-        # Loop mounts of the mount command detach themselves at umount.
-        mount -o loop "$base/xfs.img" "$base/xfs" || return 1
-      fi
+      once xfs mount_xfs || return 1
       vol=$base/xfs/$1
       ;;
   esac
@@ -232,8 +251,10 @@ worker_env() {
   workdir=$vol${work#/vol}
 }
 
-# bundle: the init container; the copy of one version is made once and shared by hard links.
-bundle() {
+# bundle: the init container; the copy of one version is shared by hard links.
+bundle() { once "bundle-$from" make_bundle; }
+
+make_bundle() {
   local dir=$base/pods/$test_name-up
   if [[ ! -d $base/bundle-$from ]]; then
     pod_start "$test_name-up" "$from" sh /scripts/bundle.sh
@@ -310,7 +331,6 @@ is() { [[ $1 == "$2" ]] || { echo "${3:-}: expected '$2', got '$1'"; return 1; }
 
 # --- running ------------------------------------------------------------------------------------------
 
-passed=0 failed=0
 selected() {
   local pattern
   ((${#patterns[@]})) || return 0
@@ -318,12 +338,17 @@ selected() {
   return 1
 }
 
+# t NAME FUNCTION [ARGUMENTS...]: runs it beside others in a shell of its own, as soon as a lane is free.
 t() {
+  selected "$1" || return 0
+  while (($(jobs -rp | wc -l) >= lanes)); do wait -n || true; done
+  run_test "$@" &
+}
+
+run_test() {
   local name=$1 started=$SECONDS output rc
-  selected "$name" || return 0
   test_name=${name//[^a-z0-9]/-}
   uid=999 data=/vol/pgdata work=/vol/.pg-upgrade super=postgres server_args=() crashed=''
-  mkdir -p "$base/logs"
   set -o errtrace
   output=$( (
     set -e
@@ -333,23 +358,30 @@ t() {
   local pid
   for pid in $(cat "$base/pods/$test_name"*/pid 2> /dev/null); do kill -9 "$pid" 2> /dev/null; done
   if ((rc == 0)); then
-    passed=$((passed + 1))
-    echo "ok      $name ($((SECONDS - started)) s)${output:+  $(tail -n 1 <<< "$output")}"
+    echo "ok      $name ($((SECONDS - started)) s)${output:+  $(tail -n 1 <<< "$output")}" | tee -a "$base/results"
     rm -rf "$base/vol/$test_name" "$base/xfs/$test_name"* "$base/pods/$test_name"*
   else
-    failed=$((failed + 1))
-    echo "FAILED  $name ($((SECONDS - started)) s)"
-    # What failed may stand far above the end.
-    { grep '^FAIL' <<< "$output"; tail -n 30 <<< "$output"; } | sed 's/^/        /'
-    tail -n 25 "$base/pods/$test_name-up/out" "$base/pods/$test_name-up/err" 2> /dev/null | cut -c1-600 | sed 's/^/        | /'
+    {
+      echo "FAILED  $name ($((SECONDS - started)) s)"
+      # What failed may stand far above the end.
+      { grep '^FAIL' <<< "$output"; tail -n 30 <<< "$output"; } | sed 's/^/        /'
+      tail -n 25 "$base/pods/$test_name-up/out" "$base/pods/$test_name-up/err" 2> /dev/null | cut -c1-600 | sed 's/^/        | /'
+    } > "$base/logs/$test_name.failed"
+    cat "$base/logs/$test_name.failed"
+    echo "FAILED  $name" >> "$base/results"
   fi
 }
 
+# Most of a test's time is waiting, so there are more lanes than processors.
+lanes=${PGUP_TEST_LANES:-$(($(nproc) + 1))}
+: > "$base/results"
 declare -A roots
 shell_path='' shell_command=(sh)
 for test_file in "$here"/t-*.sh; do
   # shellcheck source=/dev/null
   . "$test_file"
 done
-echo "$passed passed, $failed failed"
+wait
+failed=$(grep -c '^FAILED' "$base/results")
+echo "$(grep -c '^ok' "$base/results") passed, $failed failed"
 ((failed == 0))

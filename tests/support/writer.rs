@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::server::{NAME, library};
 use super::{LIMIT, Server, Space, eventually};
 
-/// A pod that inserts a row every 50 ms through the Service (tests/support/writer.sh).
+/// Time between two writes of a client, in seconds: what runs side by side on two processors is not to be slowed by them.
+const PAUSE: &str = "\"0.2\"";
+
+/// A pod that inserts row after row through the Service (tests/support/writer.sh).
 pub(crate) struct Writer<'a> {
     space: &'a Space,
 }
@@ -20,7 +23,8 @@ impl<'a> Writer<'a> {
         space.apply(
             &manifest
                 .replace("${IMAGE}", &library(17))
-                .replace("${DATABASE}", NAME),
+                .replace("${DATABASE}", NAME)
+                .replace("\"0.05\"", PAUSE),
         );
         let writer = Self { space };
         writer.wait_more();
@@ -89,6 +93,7 @@ impl<'a> App<'a> {
                 .replace("${NAMESPACE}", &space.name)
                 .replace("${IMAGE}", &library(17))
                 .replace("${DATABASE}", NAME)
+                .replace("\"0.05\"", PAUSE)
         };
         let job = include_str!("../instances/app-cronjob.yaml");
         let paused = job.replace("  schedule:", "  suspend: true\n  schedule:");
