@@ -1,6 +1,6 @@
 //! The upgrade pod can be made while the server runs.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// The upgrade pod can be made while the server runs.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The upgrade pod can mount the claim beside the running server",
     why: "With ReadWriteOncePod only one pod may use the claim, so everything is prepared after the stop: the outage is longer by some seconds",
     mend: "Nothing has to be done; ReadWriteOnce makes the outage shorter",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

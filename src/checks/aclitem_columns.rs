@@ -1,6 +1,6 @@
 //! No column holds privileges.
 
-use super::{Check, Finding, Live, Run, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
 use crate::postgres::version::MajorVersion;
 
 /// No column holds privileges.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No column has the type aclitem",
     why: "The stored form of aclitem changed in 16; pg_upgrade refuses such columns",
     mend: "ALTER TABLE … ALTER COLUMN … TYPE text[], and back after the upgrade",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! Both images are of the same architecture.
 
-use super::{Check, Finding, Run, Target};
+use super::{Check, Finding, Run, Severity, Target};
 
 /// Both images are of the same architecture.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Both images run on the same architecture",
     why: "The format of data files depends on the architecture",
     mend: "Keep the server on nodes of its architecture",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

@@ -1,6 +1,6 @@
 //! No autoscaler starts the server again.
 
-use super::{Check, CheckInput, Finding, Run, numbered};
+use super::{Check, CheckInput, Finding, Run, Severity, numbered};
 
 /// No autoscaler starts the server again.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No autoscaler scales the workload itself",
     why: "An autoscaler may scale the server up in the middle; the guard holds, but the pod crash-loops until the end",
     mend: "Delete it, or let quiesce hold it",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

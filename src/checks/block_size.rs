@@ -1,6 +1,6 @@
 //! Pages have the usual size.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// Pages have the usual size.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Pages have the usual size",
     why: "The size of a page is compiled in; images have 8 kB, and pg_upgrade refuses another",
     mend: "Build an image with the same --with-blocksize, and name it with --image",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! Data checksums stay as they are.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// Data checksums stay as they are.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Data checksums are on",
     why: "pg_upgrade keeps checksums as they are: without them damage on disk goes unnoticed, also after the upgrade",
     mend: "Turn them on with pg_checksums while the server is down",
+    severity: Severity::Info,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

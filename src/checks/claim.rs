@@ -1,6 +1,6 @@
 //! The data is on a claim.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// The data is on a claim.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The data is on a PersistentVolumeClaim",
     why: "Only a claim outlives the pod: without one the data is gone when the server is stopped",
     mend: "Move the data onto a claim, with a dump and a new instance",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -1,6 +1,6 @@
 //! Stopping the server keeps the claim.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// Stopping the server keeps the claim.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Stopping the server keeps the claim",
     why: "persistentVolumeClaimRetentionPolicy.whenScaled: Delete removes the claim, and with it the data, when the server is scaled to 0",
     mend: "Set whenScaled to Retain",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

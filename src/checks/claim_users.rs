@@ -1,6 +1,6 @@
 //! Only the server uses the claim.
 
-use super::{Check, CheckInput, Finding, Run, numbered};
+use super::{Check, CheckInput, Finding, Run, Severity, numbered};
 
 /// Only the server uses the claim.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Only the server uses the claim",
     why: "Another pod on the same volume can start a server on the data, or change files, in the middle of the upgrade",
     mend: "Stop the other pods",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

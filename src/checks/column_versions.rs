@@ -1,6 +1,8 @@
 //! No column carries an option that the new version does not know.
 
-use super::{Check, Finding, Query, Run, Target, dotted, numbered, rows_of_databases, text};
+use super::{
+    Check, Finding, Query, Run, Severity, Target, dotted, numbered, rows_of_databases, text,
+};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query {
@@ -21,6 +23,7 @@ pub(super) const CHECK: Check = Check {
     title: "No column carries an option that the new version does not know",
     why: "The column option pg_attver, written by minor releases from November 2026 on, stops the restore of the schema in older releases of newer majors, after the outage began",
     mend: "Take a newer minor release of the new version",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Target(run),

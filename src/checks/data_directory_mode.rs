@@ -1,6 +1,6 @@
 //! The data directory is closed to others.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// The data directory is closed to others.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The data directory is closed to others",
     why: "A server starts only on a data directory with mode 0700 or 0750",
     mend: "chmod 0700; remove fsGroup, or set fsGroupChangePolicy: OnRootMismatch",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

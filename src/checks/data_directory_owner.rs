@@ -1,6 +1,6 @@
 //! The owner of the data directory is known and not root.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// The owner of the data directory is known and not root.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The owner of the data directory is known and not root",
     why: "The upgrade pod runs as the owner of the data directory, and PostgreSQL refuses to run as root",
     mend: "chown the data directory to the user of the server",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

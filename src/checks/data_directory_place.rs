@@ -1,6 +1,6 @@
 //! The data directory is on the claim.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// The data directory is on the claim.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The data directory is on the claim",
     why: "The upgrade pod mounts the claim and works there; data that lies elsewhere is out of its reach, or gone with the pod",
     mend: "Move the data onto a claim",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! The databases of initdb have one locale.
 
-use super::{Check, Finding, Live, Run, name};
+use super::{Check, Finding, Live, Run, Severity, name};
 use crate::facts::server::Database;
 use crate::postgres::version::MajorVersion;
 
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     title: "postgres and template1 have the encoding and locale of template0",
     why: "Up to 15 pg_upgrade compares these databases with those of the new cluster and refuses others",
     mend: "Make the database again from template0",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

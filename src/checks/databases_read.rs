@@ -1,6 +1,6 @@
 //! Every open database was read.
 
-use super::{Check, Finding, Live, Run, name, numbered};
+use super::{Check, Finding, Live, Run, Severity, name, numbered};
 
 /// Every open database was read.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Every database that takes connections was read",
     why: "What is in a database that was not read may stop the upgrade",
     mend: "Let the superuser connect to it over the local socket (pg_hba.conf), then run preflight again",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

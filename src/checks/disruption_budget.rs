@@ -1,6 +1,6 @@
 //! A PodDisruptionBudget covers the server only while it runs.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// A PodDisruptionBudget covers the server only while it runs.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No PodDisruptionBudget covers the server",
     why: "A budget does not hold the upgrade up, and it does not cover the upgrade pod: a drained node ends it in the outage, and the run goes on elsewhere",
     mend: "Drain no node during the upgrade",
+    severity: Severity::Info,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

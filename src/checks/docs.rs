@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Layer, report};
+use super::{Layer, Severity, report};
 
 const HEAD: &str = "# Checks
 
@@ -24,10 +24,11 @@ pub fn render() -> String {
     ] {
         let _ = write!(text, "\n## {title}\n");
         for check in checks.iter().filter(|check| check.layer == layer.as_str()) {
-            let waive = if check.waivable {
-                "May be ignored."
-            } else {
-                "Cannot be ignored."
+            let waive = match (check.severity, check.waivable) {
+                (Severity::Blocker, true) => "A blocker that may be ignored.",
+                (Severity::Blocker, false) => "A blocker that cannot be ignored.",
+                (Severity::Warning, _) => "A warning.",
+                (Severity::Info, _) => "Info.",
             };
             let _ = write!(
                 text,

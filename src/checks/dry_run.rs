@@ -1,6 +1,6 @@
 //! The API server lets in what the upgrade makes.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 use crate::facts::dry_run::Answer;
 use crate::k8s::labels;
 
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     title: "The API server accepts every object that the upgrade makes",
     why: "Quotas, limit ranges, Pod Security and admission webhooks may refuse the upgrade pod, its ConfigMap or the volume snapshot",
     mend: "Make room in the quota, or let objects of this tool pass where they are refused",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -15,6 +15,7 @@ pub(super) const CHECK: Check = Check {
     title: "No encoding conversion was made by users",
     why: "The functions of encoding conversions have other arguments since 14; pg_upgrade refuses them",
     mend: "DROP CONVERSION, and make it again after the upgrade",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

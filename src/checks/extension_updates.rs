@@ -1,6 +1,8 @@
 //! Every extension can be updated to the version of the target image.
 
-use super::{Check, Finding, Run, Target, in_database, name, numbered, read_databases, statements};
+use super::{
+    Check, Finding, Run, Severity, Target, in_database, name, numbered, read_databases, statements,
+};
 
 /// Every extension can be updated to the version of the target image.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     title: "Every extension can be updated to the version in the target image",
     why: "After the upgrade an extension still has its old version; where no update script leads to the new one it has to be dropped and made again",
     mend: "kubectl pg-upgrade vacuum runs ALTER EXTENSION … UPDATE",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Target(run),

@@ -1,7 +1,8 @@
 //! The target image has every extension.
 
 use super::{
-    Check, Finding, Run, Target, in_database, name, numbered, read_databases, statements, unknown,
+    Check, Finding, Run, Severity, Target, in_database, name, numbered, read_databases, statements,
+    unknown,
 };
 
 /// The target image has every extension.
@@ -10,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     title: "The target image has every extension in use",
     why: "An extension that the new image lacks stops pg_upgrade when it loads the libraries or restores the schema",
     mend: "DROP EXTENSION, or take an image that has it",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

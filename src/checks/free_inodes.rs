@@ -1,6 +1,6 @@
 //! The volume has free inodes.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// The volume has free inodes.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The volume has inodes for the files of the new cluster",
     why: "Every relation of the new cluster is a file at first, in every transfer mode; without free inodes pg_upgrade fails with a disk that looks half empty",
     mend: "Grow the claim: ext4 gets more inodes with more space",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! The volume has room.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// The volume has room.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The volume has room for the new cluster",
     why: "A volume that fills up in the middle makes pg_upgrade fail; mode copy needs the whole size of the data again",
     mend: "Grow the claim, or choose --transfer link or clone",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -1,7 +1,8 @@
 //! No database is older than the oldest transaction.
 
 use super::{
-    Check, Finding, Live, Query, Run, in_database, name, numbered, server_rows, statements, text,
+    Check, Finding, Live, Query, Run, Severity, in_database, name, numbered, server_rows,
+    statements, text,
 };
 use crate::postgres::version::MajorVersion;
 
@@ -18,6 +19,7 @@ pub(super) const CHECK: Check = Check {
     title: "No database has an older frozen transaction than the cluster itself",
     why: "Such a cluster has lost transaction states that its rows may still need; pg_upgrade to 19 refuses it",
     mend: "VACUUM FREEZE in the database, and look for damage",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

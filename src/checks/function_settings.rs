@@ -1,8 +1,8 @@
 //! No function has a setting that is gone.
 
 use super::{
-    Check, Finding, Live, Run, in_database, name, numbered, read_databases, statements, to_version,
-    unknown,
+    Check, Finding, Live, Run, Severity, in_database, name, numbered, read_databases, statements,
+    to_version, unknown,
 };
 use crate::postgres::settings::stops;
 
@@ -12,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     title: "No function sets what the new version does not know",
     why: "pg_upgrade --check passes, and then the restore of the schema fails in the middle of the outage",
     mend: "ALTER FUNCTION … RESET",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

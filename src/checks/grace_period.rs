@@ -1,6 +1,6 @@
 //! The server has time to shut down.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// The server has time to shut down.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The server has time to write everything when it is stopped",
     why: "A server that is killed before its last checkpoint has to recover first, which makes the outage longer",
     mend: "Set terminationGracePeriodSeconds to 60 or more",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

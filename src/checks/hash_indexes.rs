@@ -16,6 +16,7 @@ pub(super) const CHECK: Check = Check {
     title: "No hash index has to be rebuilt",
     why: "The form of hash indexes changed in 10: pg_upgrade marks them invalid",
     mend: "REINDEX INDEX after the upgrade",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[QUERY],
     run: Run::Live(run),

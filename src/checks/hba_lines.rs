@@ -1,6 +1,6 @@
 //! The new server understands every line of `pg_hba.conf`.
 
-use super::{Check, Finding, Live, Query, Run, numbered, server_rows};
+use super::{Check, Finding, Live, Query, Run, Severity, numbered, server_rows};
 use crate::postgres::version::MajorVersion;
 
 /// Older servers read no file outside the data directory. Only numbers: lines may hold passwords.
@@ -25,6 +25,7 @@ pub(super) const CHECK: Check = Check {
     title: "The new server understands every line of pg_hba.conf",
     why: "A server does not start on a pg_hba.conf with a word that it does not know: clientcert=0 and clientcert=1 went with 14, radius with 19",
     mend: "Change the lines; the old version takes the new words too",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[CLIENTCERT, RADIUS],
     run: Run::Live(run),

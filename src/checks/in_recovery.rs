@@ -1,6 +1,6 @@
 //! The server is a primary.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// The server is a primary.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The server is a primary",
     why: "pg_upgrade needs a cluster that was shut down as a primary; a standby is made anew after the upgrade",
     mend: "Upgrade the primary, or promote this server first",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -17,6 +17,7 @@ pub(super) const CHECK: Check = Check {
     title: "No index is made with gist_inet_ops or gist_cidr_ops of btree_gist",
     why: "These operator classes give wrong answers and are no longer the default in 19; pg_upgrade refuses indexes with them",
     mend: "DROP INDEX, and make it again with inet_ops after the upgrade",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! The role that initdb made is a superuser who can log in.
 
-use super::{Check, Finding, Live, Run, name};
+use super::{Check, Finding, Live, Run, Severity, name};
 
 /// The role that initdb made is a superuser who can log in.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The role that initdb made is a superuser who can log in",
     why: "pg_upgrade connects to both servers as the role with oid 10 and makes the new cluster with its name",
     mend: "ALTER ROLE … SUPERUSER LOGIN; a name that begins with pg_ has to be changed",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! No database is half dropped.
 
-use super::{Check, Finding, Live, Run, name, numbered, statements};
+use super::{Check, Finding, Live, Run, Severity, name, numbered, statements};
 
 /// No database is half dropped.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No database is left half dropped",
     why: "A DROP DATABASE that was interrupted leaves a database that nothing can connect to; pg_upgrade refuses it",
     mend: "DROP DATABASE …",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

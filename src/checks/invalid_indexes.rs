@@ -14,6 +14,7 @@ pub(super) const CHECK: Check = Check {
     title: "No index is invalid",
     why: "An invalid index, left by CREATE INDEX CONCURRENTLY that failed, is not carried over",
     mend: "REINDEX INDEX CONCURRENTLY, or DROP INDEX",
+    severity: Severity::Info,
     waivable: true,
     queries: &[QUERY],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! Large objects are few.
 
-use super::{Check, Finding, Live, Run, name, read_databases, unknown};
+use super::{Check, Finding, Live, Run, Severity, name, read_databases, unknown};
 use crate::postgres::version::MajorVersion;
 
 /// Large objects are few.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No database has very many large objects",
     why: "Up to 16 pg_upgrade restores the entries of all large objects of a database in one transaction: time and memory grow with them",
     mend: "Remove orphans with vacuumlo, or go to 17 or newer",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! Both images have the same C library.
 
-use super::{Check, Finding, Run, Target};
+use super::{Check, Finding, Run, Severity, Target};
 use crate::facts::server::Libc;
 
 /// Both images have the same C library.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "Both images have the same C library",
     why: "musl (Alpine) and glibc sort text differently: every index on text would be wrong, and the old programs do not run in the other image",
     mend: "Take an image with the same C library, such as the -alpine or the Debian variant",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

@@ -1,6 +1,6 @@
 //! Text sorts the same in both images.
 
-use super::{Check, Finding, Run, Target, name, numbered, read_databases};
+use super::{Check, Finding, Run, Severity, Target, name, numbered, read_databases};
 use crate::facts::server::{Libc, LocaleProvider};
 
 /// Text sorts the same in both images.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "Text sorts the same in both images",
     why: "Another version of the C library or of ICU may sort text in another order: indexes on text then miss rows until they are rebuilt",
     mend: "Run kubectl pg-upgrade vacuum after the upgrade: it rebuilds the indexes that depend on it",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Target(run),

@@ -1,6 +1,6 @@
 //! The target image has every library that functions are loaded from.
 
-use super::{Check, Finding, Run, Target, name, numbered, read_databases, unknown};
+use super::{Check, Finding, Run, Severity, Target, name, numbered, read_databases, unknown};
 
 /// The target image has every library that functions are loaded from.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The target image has every library that functions in C are loaded from",
     why: "pg_upgrade loads each of them in the new server and refuses when one is missing",
     mend: "Take an image that has the library, or drop the functions",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

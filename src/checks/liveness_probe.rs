@@ -1,6 +1,6 @@
 //! A server that starts slowly is not killed.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// A server that starts slowly is not killed.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The liveness probe waits for a slow start",
     why: "The kubelet kills a server that still replays WAL after an unclean stop, again and again, so it never comes up",
     mend: "Give the container a startupProbe, or the livenessProbe a higher failureThreshold",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -1,6 +1,6 @@
 //! The new version has every locale provider.
 
-use super::{Check, Finding, Run, Target, name};
+use super::{Check, Finding, Run, Severity, Target, name};
 use crate::facts::server::LocaleProvider;
 
 /// The new version has every locale provider.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "The target image has the locale providers in use",
     why: "A database whose text is sorted by ICU cannot be opened by a server without ICU",
     mend: "Take an image that is built with ICU",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

@@ -1,6 +1,6 @@
 //! The target image has every locale.
 
-use super::{Check, Finding, Run, Target, name, numbered};
+use super::{Check, Finding, Run, Severity, Target, name, numbered};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::server::Libc;
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     title: "The target image has every locale in use",
     why: "Without its locale the old server does not even start on the libraries of the new image, and the new one cannot open the database",
     mend: "Take an image that has the locale, or build one: localedef -i en_US -f UTF-8 en_US.UTF-8",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

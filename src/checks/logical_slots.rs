@@ -1,6 +1,6 @@
 //! No logical replication slot is lost.
 
-use super::{Check, Finding, Live, Run, numbered, statements, unknown};
+use super::{Check, Finding, Live, Run, Severity, numbered, statements, unknown};
 use crate::facts::server::Slot;
 use crate::postgres::version::MajorVersion;
 
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     title: "No logical replication slot is lost",
     why: "Up to 16 logical slots are not carried over: their readers stop, and what they had not read is lost; from 17 on they must be drained",
     mend: "Stop the readers, SELECT pg_drop_replication_slot(…), and make the slots again after the upgrade",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! Nobody puts the old image back.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 use crate::facts::instance::OwnerKind;
 
 /// Nobody puts the old image back.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "Nobody puts the old image back",
     why: "Helm and GitOps keep the image in values or in a repository: the next release or sync puts the old one on data of the new version",
     mend: "Change the image there right after the upgrade; the report of the run has the exact change",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -1,6 +1,6 @@
 //! No database has the encoding `MULE_INTERNAL`.
 
-use super::{Check, Finding, Live, Run, name, numbered};
+use super::{Check, Finding, Live, Run, Severity, name, numbered};
 use crate::postgres::version::MajorVersion;
 
 /// No database has the encoding `MULE_INTERNAL`.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No database has the encoding MULE_INTERNAL",
     why: "The encoding went with 19, and pg_upgrade refuses its databases",
     mend: "Dump the database, and restore it into one with encoding UTF8",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

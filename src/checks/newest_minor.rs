@@ -1,6 +1,6 @@
 //! The new version is a recent minor release.
 
-use super::{Check, Finding, Run, Target};
+use super::{Check, Finding, Run, Severity, Target};
 
 /// The new version is a recent minor release.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The new version is a recent minor release",
     why: "Minor releases mend pg_upgrade and the data; 17.0 to 17.5 fail with some settings, clusters made by 18.0 to 18.2 mark functions wrongly",
     mend: "Take the newest minor release of the new version",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Target(run),

@@ -1,6 +1,8 @@
 //! No name has a line break.
 
-use super::{Check, Finding, Live, Query, Run, name, numbered, server_rows, statements, text};
+use super::{
+    Check, Finding, Live, Query, Run, Severity, name, numbered, server_rows, statements, text,
+};
 use crate::postgres::quote::identifier;
 use crate::postgres::version::MajorVersion;
 
@@ -17,6 +19,7 @@ pub(super) const CHECK: Check = Check {
     title: "No database, role or tablespace has a line break in its name",
     why: "Since 19 such names are not allowed, and pg_upgrade refuses them",
     mend: "ALTER DATABASE … RENAME TO, ALTER ROLE … RENAME TO",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

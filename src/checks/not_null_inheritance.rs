@@ -1,16 +1,17 @@
 //! Children have the NOT NULL of their parents.
 
 use super::{
-    Check, Finding, Live, Query, Run, dotted, in_database, name, numbered, rows_of_databases,
-    statements, text,
+    Check, Finding, Live, Query, Run, Severity, dotted, in_database, name, numbered,
+    rows_of_databases, statements, text,
 };
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
     "not-null-inheritance",
-    "SELECT n.nspname AS schema, c.relname AS relation, ac.attname AS \"column\" FROM pg_inherits i JOIN pg_attribute ac ON ac.attrelid = i.inhrelid \
-     JOIN pg_attribute ap ON ap.attrelid = i.inhparent AND ap.attname = ac.attname JOIN pg_class c ON c.oid = ac.attrelid \
-     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ap.attnum > 0 AND ap.attnotnull AND NOT ac.attnotnull ORDER BY 1, 2, 3",
+    "SELECT n.nspname AS schema, c.relname AS relation, ac.attname AS \"column\" FROM pg_inherits i \
+     CROSS JOIN LATERAL (SELECT attname FROM pg_attribute WHERE attrelid = i.inhparent AND attnum > 0 AND attnotnull OFFSET 0) ap \
+     JOIN pg_attribute ac ON ac.attrelid = i.inhrelid AND ac.attname = ap.attname JOIN pg_class c ON c.oid = ac.attrelid \
+     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT ac.attnotnull ORDER BY 1, 2, 3",
 )
 .until(MajorVersion::new(18));
 
@@ -20,6 +21,7 @@ pub(super) const CHECK: Check = Check {
     title: "Children of inheritance have the NOT NULL constraints of their parents",
     why: "A child column without the NOT NULL of its parent cannot be restored; pg_upgrade fails in the middle",
     mend: "ALTER TABLE … ALTER COLUMN … SET NOT NULL",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! Backups go on after the upgrade.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 use crate::postgres::image;
 
 /// Backups go on after the upgrade.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No client dumps with programs of an older version",
     why: "pg_dump refuses a server that is newer than itself, so backups fail from the upgrade on; a newer pg_dump reads older servers, too",
     mend: "Give the clients an image of the new version before the upgrade",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

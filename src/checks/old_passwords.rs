@@ -1,6 +1,6 @@
 //! No password is kept as an MD5 hash.
 
-use super::{Check, Finding, Live, Query, Run, name, numbered, server_rows, text};
+use super::{Check, Finding, Live, Query, Run, Severity, name, numbered, server_rows, text};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::server(
@@ -14,6 +14,7 @@ pub(super) const CHECK: Check = Check {
     title: "No password is kept as an MD5 hash",
     why: "MD5 passwords still work, but 18 announces their end and 19 warns at each login with one",
     mend: "Set password_encryption to scram-sha-256, then the passwords anew",
+    severity: Severity::Info,
     waivable: true,
     queries: &[QUERY],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! Every database takes connections.
 
-use super::{Check, Finding, Live, Run, name, numbered, statements};
+use super::{Check, Finding, Live, Run, Severity, name, numbered, statements};
 
 /// Every database takes connections.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Every database but template0 takes connections",
     why: "pg_upgrade connects to every database and refuses a cluster with a closed one",
     mend: "ALTER DATABASE … ALLOW_CONNECTIONS true",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

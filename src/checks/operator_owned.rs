@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 use crate::facts::instance::OwnerKind;
 use crate::operators;
 use crate::operators::procedure::{Names, procedure};
@@ -13,6 +13,7 @@ pub(super) const CHECK: Check = Check {
     title: "No operator owns the instance",
     why: "An operator would undo every change, or break its own bookkeeping",
     mend: "Use the operator's own upgrade procedure, which the finding has with all names filled in",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

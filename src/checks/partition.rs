@@ -1,6 +1,6 @@
 //! The new image reaches the pod.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// The new image reaches the pod.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No partition holds the new image back",
     why: "With updateStrategy.rollingUpdate.partition above 0 the pod comes back with the old image, on data of the new version",
     mend: "Set the partition to 0",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

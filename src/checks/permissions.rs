@@ -1,6 +1,6 @@
 //! Everything that the plan does is allowed.
 
-use super::{Check, CheckInput, Finding, Run, numbered};
+use super::{Check, CheckInput, Finding, Run, Severity, numbered};
 
 /// Everything that the plan does is allowed.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Everything that the plan does is allowed",
     why: "A request that is denied in the middle of the outage is the worst place to learn of it",
     mend: "kubectl pg-upgrade rbac prints the Role that is needed",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

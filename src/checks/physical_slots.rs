@@ -1,6 +1,6 @@
 //! No physical replication slot is lost.
 
-use super::{Check, Finding, Live, Run, numbered, unknown};
+use super::{Check, Finding, Live, Run, Severity, numbered, unknown};
 
 /// No physical replication slot is lost.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No physical replication slot is lost",
     why: "Physical slots are never carried over; standbys and archivers that use them stop",
     mend: "Make them again after the upgrade",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

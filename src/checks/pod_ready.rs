@@ -1,6 +1,6 @@
 //! The server is ready.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// The server is ready.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The pod of the server is ready",
     why: "A server in trouble is better mended before it is upgraded; whether the new one is ready is told by the same probes",
     mend: "kubectl describe pod, and mend what it says",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -22,6 +22,7 @@ pub(super) const CHECK: Check = Check {
     title: "No aggregate or operator of users is made of the old array functions",
     why: "The arguments of array_append and its like changed in 14: what is made of them fails in the restore of the schema",
     mend: "DROP it, and make it again with anycompatible after the upgrade",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

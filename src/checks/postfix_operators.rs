@@ -16,6 +16,7 @@ pub(super) const CHECK: Check = Check {
     title: "No operator follows its operand",
     why: "Operators behind their operand went with 14; pg_upgrade refuses them",
     mend: "DROP OPERATOR, and make it again as a function or before its operand",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

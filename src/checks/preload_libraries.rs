@@ -1,6 +1,6 @@
 //! The target image has every library that is preloaded.
 
-use super::{Check, Finding, Run, Target, numbered};
+use super::{Check, Finding, Run, Severity, Target, numbered};
 use crate::facts::server::Setting;
 
 /// The target image has every library that is preloaded.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "The target image has every library that the server preloads",
     why: "A server whose shared_preload_libraries names a missing library does not start",
     mend: "Remove it from shared_preload_libraries, or take an image that has it",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Target(run),

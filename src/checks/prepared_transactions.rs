@@ -1,6 +1,8 @@
 //! No prepared transactions.
 
-use super::{Check, Finding, Live, Run, in_database, name, numbered, statements, unknown};
+use super::{
+    Check, Finding, Live, Run, Severity, in_database, name, numbered, statements, unknown,
+};
 use crate::postgres::quote::literal;
 
 /// No prepared transactions.
@@ -9,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     title: "No transaction is prepared",
     why: "pg_upgrade refuses a cluster with prepared transactions, and what they hold would be lost",
     mend: "COMMIT PREPARED or ROLLBACK PREPARED, in the database of each",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

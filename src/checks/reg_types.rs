@@ -1,6 +1,6 @@
 //! No column holds references by oid that change.
 
-use super::{Check, Finding, Live, Run, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
 
 /// No column holds references by oid that change.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No column holds object references that change",
     why: "Values of types such as regproc are oids of objects, which the new version numbers anew; pg_upgrade refuses them",
     mend: "ALTER TABLE … ALTER COLUMN … TYPE text, and back after the upgrade",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! The new version was not released before the old one.
 
-use super::{Check, Finding, Run, Target};
+use super::{Check, Finding, Run, Severity, Target};
 
 /// The new version was not released before the old one.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The new version was released in the same quarter as the old one, or later",
     why: "A release knows nothing of what older majors began to write after it: 15.20 and 17.12 write a column option that 18.6 refuses in the middle of pg_upgrade",
     mend: "Take a newer minor release of the new version",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

@@ -1,6 +1,6 @@
 //! No configuration file has a setting that is gone.
 
-use super::{Check, Finding, Live, Run, numbered, to_version, unknown};
+use super::{Check, Finding, Live, Run, Severity, numbered, to_version, unknown};
 use crate::postgres::settings::{renamed, stops};
 
 /// No configuration file has a setting that is gone.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No configuration file that the new server reads has a setting that it does not know",
     why: "A server refuses to start on a configuration file with an unknown setting",
     mend: "Remove the line; in files of the data directory it is commented out by the upgrade",
+    severity: Severity::Blocker,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

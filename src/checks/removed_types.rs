@@ -1,6 +1,6 @@
 //! No column has a type that is gone.
 
-use super::{Check, Finding, Live, Run, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
 use crate::postgres::version::MajorVersion;
 
 /// No column has a type that is gone.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No column has a type that the new version no longer has",
     why: "The types abstime, reltime and tinterval went with 12, and line has another form since 9.4",
     mend: "ALTER TABLE … ALTER COLUMN … TYPE timestamptz or interval",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! There is one server.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// There is one server.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The workload has one replica",
     why: "More replicas are standbys with claims of their own, or servers of their own; they are not supported yet",
     mend: "Scale to 1; make the standbys anew after the upgrade",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

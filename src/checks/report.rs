@@ -89,6 +89,8 @@ pub struct CheckRow {
     pub why: &'static str,
     /// How it is mended, in general.
     pub mend: &'static str,
+    /// The worst that it says: `blocker`, `warning` or `info`.
+    pub severity: Severity,
     /// `--ignore-checks` may turn its blockers into warnings.
     pub waivable: bool,
 }
@@ -102,6 +104,7 @@ pub fn list() -> Vec<CheckRow> {
             title: check.title,
             why: check.why,
             mend: check.mend,
+            severity: check.severity,
             waivable: check.waivable,
         })
         .collect()

@@ -1,6 +1,6 @@
 //! Nobody relies on CREATEROLE as it was.
 
-use super::{Check, Finding, Live, Query, Run, name, numbered, server_rows, text};
+use super::{Check, Finding, Live, Query, Run, Severity, name, numbered, server_rows, text};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::server(
@@ -15,6 +15,7 @@ pub(super) const CHECK: Check = Check {
     title: "No ordinary role has CREATEROLE",
     why: "Since 16 such a role may change only roles for which it has ADMIN OPTION: programs that manage roles with it may be refused",
     mend: "GRANT the roles that it manages to it WITH ADMIN OPTION, after the upgrade",
+    severity: Severity::Info,
     waivable: true,
     queries: &[QUERY],
     run: Run::Live(run),

@@ -1,6 +1,8 @@
 //! No role or database has a setting that is gone.
 
-use super::{Check, Finding, Live, Run, dotted, name, numbered, statements, to_version, unknown};
+use super::{
+    Check, Finding, Live, Run, Severity, dotted, name, numbered, statements, to_version, unknown,
+};
 use crate::facts::server::RoleSetting;
 use crate::postgres::settings::stops;
 
@@ -10,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     title: "No role or database sets what the new version does not know",
     why: "pg_upgrade --check passes, and then the restore of roles and databases fails in the middle of the outage",
     mend: "ALTER ROLE … RESET, ALTER DATABASE … RESET",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! KEDA does not start what was stopped.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// KEDA does not start what was stopped.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No KEDA ScaledObject scales the server or a client",
     why: "KEDA scales from 0 on its own, unlike a HorizontalPodAutoscaler: it starts the server or its clients again in the middle of the outage",
     mend: "Pause it for the time of the upgrade",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

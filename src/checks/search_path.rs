@@ -19,6 +19,7 @@ pub(super) const CHECK: Check = Check {
     title: "Every function in an index sets its search_path",
     why: "Since 17 indexes are built and tables are analyzed with a search_path of pg_catalog alone: a function that finds its tables or functions by another fails there, or in the restore of the schema",
     mend: "ALTER FUNCTION … SET search_path, or name the schemas in its body; a rehearsal shows whether it matters",
+    severity: Severity::Info,
     waivable: true,
     queries: &[QUERY],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! No argument of the server is a setting that is gone.
 
-use super::{Check, Finding, Live, Run, numbered, to_version};
+use super::{Check, Finding, Live, Run, Severity, numbered, to_version};
 use std::collections::BTreeMap;
 
 use crate::postgres::settings::{renamed, stops};
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     title: "No argument or environment variable of the server sets what the new version does not know",
     why: "A server refuses to start with an unknown setting among its arguments; the new server would crash-loop",
     mend: "Remove it from args or env of the container",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

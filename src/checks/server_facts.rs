@@ -1,6 +1,6 @@
 //! The running server was read.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 use crate::plan::bring_up;
 
 /// The running server was read.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "The running server was read",
     why: "Without the server nothing is known about its databases, and every check of the live layer is missing",
     mend: "Start the server with the old image, or read the error of the command",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -1,6 +1,6 @@
 //! The tag of the running image tells its version.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 use crate::postgres::image::major;
 
 /// The tag of the running image tells its version.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "The tag of the running image tells its version",
     why: "A tag that lies leads people and charts to the wrong version; after the upgrade nothing tells which image the old data needs",
     mend: "Nothing has to be done for the upgrade; the version that the server reports counts",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! No sidecar of a service mesh is in the way.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 use crate::k8s::labels;
 
 /// No sidecar of a service mesh is in the way.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No sidecar of a service mesh stands before the server",
     why: "Pods of this tool ask to be left out; behind a sidecar all sessions come from its address, so clients are found by the name of the Service only",
     mend: "Name the clients with --apps where preflight does not list them; exempt the pods of this tool from other injectors",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

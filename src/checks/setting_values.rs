@@ -1,6 +1,6 @@
 //! No setting has a value that is gone.
 
-use super::{Check, Finding, Live, Run, numbered, unknown};
+use super::{Check, Finding, Live, Run, Severity, numbered, unknown};
 use crate::postgres::settings::value_went;
 
 /// No setting has a value that is gone.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No configuration file gives a setting a value that the new version does not take",
     why: "A server does not start with such a value",
     mend: "Change the value; the old version takes the new one too",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

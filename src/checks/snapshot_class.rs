@@ -1,6 +1,6 @@
 //! A volume snapshot can be made where it is the way back.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// A volume snapshot can be made where it is the way back.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "A volume snapshot can be made where it is the only way back",
     why: "With link and swap the old directory cannot be started again once the new server ran: only a snapshot goes back",
     mend: "Install a VolumeSnapshotClass for the driver, or choose --transfer copy",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -1,6 +1,6 @@
 //! No column has the type `sql_identifier`.
 
-use super::{Check, Finding, Live, Run, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
 use crate::postgres::version::MajorVersion;
 
 /// No column has the type `sql_identifier`.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No column has the type sql_identifier",
     why: "The stored form of information_schema.sql_identifier changed in 12; pg_upgrade refuses such columns",
     mend: "ALTER TABLE … ALTER COLUMN … TYPE name",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

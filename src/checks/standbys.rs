@@ -1,6 +1,6 @@
 //! No standby follows the server.
 
-use super::{Check, Finding, Live, Run, numbered, unknown};
+use super::{Check, Finding, Live, Run, Severity, numbered, unknown};
 
 /// No standby follows the server.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No standby follows the server",
     why: "A standby cannot follow the new cluster: it has to be made anew from a base backup",
     mend: "Make the standbys anew after the upgrade",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -18,6 +18,7 @@ pub(super) const CHECK: Check = Check {
     title: "Every table of a subscription is copied, or not begun",
     why: "From 17 on subscriptions are carried over with their state, and pg_upgrade refuses those whose tables are being copied or whose replication origin is missing",
     mend: "Wait until the tables are copied, or drop the subscription",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

@@ -1,6 +1,8 @@
 //! No subscription loses its place.
 
-use super::{Check, Finding, Live, Run, in_database, name, numbered, statements, unknown};
+use super::{
+    Check, Finding, Live, Run, Severity, in_database, name, numbered, statements, unknown,
+};
 use crate::facts::server::Subscription;
 use crate::postgres::version::MajorVersion;
 
@@ -10,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     title: "No subscription loses its place",
     why: "Up to 16 a subscription is carried over without its state: it is disabled and would copy or miss rows",
     mend: "ALTER SUBSCRIPTION … DISABLE before, and refresh it after the upgrade with copy_data = false",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! The server is read as a superuser.
 
-use super::{Check, Finding, Live, Run, name};
+use super::{Check, Finding, Live, Run, Severity, name};
 
 /// The server is read as a superuser.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The server is read as a superuser",
     why: "Only a superuser sees everything that decides about the upgrade",
     mend: "Give the container the name and password of a superuser",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! No column holds rows of system tables.
 
-use super::{Check, Finding, Live, Run, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
 
 /// No column holds rows of system tables.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No column holds rows of system tables",
     why: "The columns of system tables differ between versions, so stored rows of them cannot be read; pg_upgrade refuses them",
     mend: "ALTER TABLE … DROP COLUMN, or keep the values as text",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,19 +1,20 @@
 //! No view is made of columns of system views that went.
 
 use super::{
-    Check, Finding, Live, Query, Run, dotted, in_database, numbered, rows_of_databases, statements,
-    text,
+    Check, Finding, Live, Query, Run, Severity, dotted, in_database, numbered, rows_of_databases,
+    statements, text,
 };
 use crate::postgres::catalogs::column_went;
 
 /// Tables of the catalog are not among them: what depends on those is not written down.
 const QUERY: Query = Query::database(
     "system-views",
-    "SELECT DISTINCT n.nspname AS schema, c.relname AS relation, c.relkind AS kind, s.relname AS \"view\", a.attname AS \"column\" FROM pg_depend d \
+    "SELECT DISTINCT n.nspname AS schema, c.relname AS relation, c.relkind AS kind, s.relname AS \"view\", a.attname AS \"column\" FROM pg_rewrite r \
+     CROSS JOIN LATERAL (SELECT refobjid, refobjsubid FROM pg_depend WHERE classid = 'pg_rewrite'::regclass AND objid = r.oid \
+      AND refclassid = 'pg_class'::regclass AND refobjsubid > 0 OFFSET 0) d \
      JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'v' AND s.relnamespace = 11 \
-     JOIN pg_attribute a ON a.attrelid = s.oid AND a.attnum = d.refobjsubid JOIN pg_rewrite r ON r.oid = d.objid \
-     JOIN pg_class c ON c.oid = r.ev_class AND c.oid >= 16384 JOIN pg_namespace n ON n.oid = c.relnamespace \
-     WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 ORDER BY 1, 2, 4, 5",
+     JOIN pg_attribute a ON a.attrelid = s.oid AND a.attnum = d.refobjsubid \
+     JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.ev_class >= 16384 ORDER BY 1, 2, 4, 5",
 )
 .unlimited();
 
@@ -23,6 +24,7 @@ pub(super) const CHECK: Check = Check {
     title: "No view is made of columns of system views that the new version lacks",
     why: "pg_upgrade --check passes, and then the restore of the schema fails in the middle of the outage",
     mend: "DROP VIEW, and make it again from what the new version has",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! There are no tablespaces.
 
-use super::{Check, Finding, Live, Run, name, numbered, statements, unknown};
+use super::{Check, Finding, Live, Run, Severity, name, numbered, statements, unknown};
 
 /// There are no tablespaces.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "There are no tablespaces besides those of initdb",
     why: "Tablespaces lie outside the data directory, where the way back does not reach; they are not supported yet",
     mend: "Move the tables and indexes to pg_default and DROP TABLESPACE",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

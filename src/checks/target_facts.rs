@@ -1,6 +1,6 @@
 //! The target image was looked into.
 
-use super::{ALL, Check, CheckInput, Finding, Layer, Run};
+use super::{ALL, Check, CheckInput, Finding, Layer, Run, Severity};
 
 /// The target image was looked into.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The target image was looked into",
     why: "Tags lie and images differ: only a pod of the target image knows its version, locales, extensions and libraries",
     mend: "Run preflight without --read-only",
+    severity: Severity::Warning,
     waivable: false,
     queries: &[],
     run: Run::Kubernetes(run),

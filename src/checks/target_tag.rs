@@ -1,6 +1,6 @@
 //! The tag of the target image tells its version.
 
-use super::{Check, Finding, Run, Target};
+use super::{Check, Finding, Run, Severity, Target};
 use crate::postgres::image::major;
 
 /// The tag of the target image tells its version.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "The tag of the target image tells its version",
     why: "A tag that lies today may hold another version tomorrow, and a restart then finds data that it cannot read",
     mend: "Name an image whose tag is its version with --image",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Target(run),

@@ -1,6 +1,6 @@
 //! The template databases are as initdb made them.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// The template databases are as initdb made them.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "template0 and template1 are there, and template0 takes no connections",
     why: "pg_upgrade connects to template1, takes the locale from template0 and refuses a template0 that takes connections",
     mend: "ALTER DATABASE template0 ALLOW_CONNECTIONS false; CREATE DATABASE template1 TEMPLATE template0 IS_TEMPLATE true",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

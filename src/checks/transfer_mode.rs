@@ -1,6 +1,6 @@
 //! The transfer mode is possible.
 
-use super::{Check, Finding, Run, Target};
+use super::{Check, Finding, Run, Severity, Target};
 use crate::postgres::version::MajorVersion;
 
 /// The transfer mode is possible.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "The transfer mode that was asked for is possible",
     why: "clone needs a file system with reflinks, swap needs PostgreSQL 18",
     mend: "Choose another --transfer, or auto",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

@@ -209,6 +209,8 @@ pub struct Check {
     pub why: &'static str,
     /// How it is mended, in general.
     pub mend: &'static str,
+    /// The worst that it says about what was read. What could not be read may be a blocker all the same.
+    pub severity: Severity,
     /// `--ignore-checks` may turn its blockers into warnings.
     pub waivable: bool,
     /// What to ask the server for it, besides what is read anyway.

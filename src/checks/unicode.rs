@@ -1,6 +1,6 @@
 //! No database follows PostgreSQL's own Unicode tables.
 
-use super::{Check, Finding, Live, Run, name, numbered};
+use super::{Check, Finding, Live, Run, Severity, name, numbered};
 use crate::facts::server::LocaleProvider;
 use crate::postgres::version::MajorVersion;
 
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     title: "No database takes upper and lower case from PostgreSQL's own Unicode tables",
     why: "The tables are of Unicode 15.1 in 17 and of 16.0 in 18: an index or a constraint on lower(), upper() or a regular expression may differ for a few new characters",
     mend: "REINDEX such indexes after the upgrade",
+    severity: Severity::Info,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! No column has the type unknown.
 
-use super::{Check, Finding, Live, Run, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
 use crate::postgres::version::MajorVersion;
 
 /// No column has the type unknown.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "No column has the type unknown",
     why: "Tables can no longer have columns of type unknown since 10; pg_upgrade refuses them",
     mend: "ALTER TABLE … ALTER COLUMN … TYPE text",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

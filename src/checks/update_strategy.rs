@@ -1,6 +1,6 @@
 //! Two servers never run on one volume.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// Two servers never run on one volume.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "A changed template never runs two servers at once",
     why: "Two servers on one data directory destroy it: they are in separate PID namespaces, so the lock file does not keep them apart",
     mend: "Set the strategy of the Deployment to Recreate",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -1,6 +1,6 @@
 //! The pair of versions is supported.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 use crate::postgres::version::supported_pair;
 
 /// The pair of versions is supported.
@@ -9,6 +9,7 @@ pub(super) const CHECK: Check = Check {
     title: "The pair of versions is supported",
     why: "pg_upgrade goes upwards only, and only from and to versions that it knows",
     mend: "Choose another version with --to or --image",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

@@ -1,6 +1,6 @@
 //! Nobody evicts the server for other resources.
 
-use super::{Check, CheckInput, Finding, Run};
+use super::{Check, CheckInput, Finding, Run, Severity};
 
 /// Nobody evicts the server for other resources.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "No VerticalPodAutoscaler replaces the server's pod",
     why: "It evicts the pod whenever it has another recommendation, also right after the upgrade while statistics are made",
     mend: "Set its updateMode to Off for the time of the upgrade",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Kubernetes(run),

@@ -1,6 +1,6 @@
 //! The upgrade pod finds the data and may write there.
 
-use super::{Check, Finding, Run, Target};
+use super::{Check, Finding, Run, Severity, Target};
 
 /// The upgrade pod finds the data and may write there.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "The upgrade pod finds the data directory and may write there",
     why: "The new cluster is made on the same volume, as the owner of the data directory",
     mend: "chown the data directory to the user of the server",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Target(run),

@@ -1,6 +1,6 @@
 //! Nobody archives the write-ahead log.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// Nobody archives the write-ahead log.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Write-ahead log is not archived",
     why: "The new cluster has another system identifier: its log does not continue the archive, and no backup from before can be rolled forward past the upgrade",
     mend: "Archive to another place from the upgrade on, and take a base backup at once",
+    severity: Severity::Warning,
     waivable: true,
     queries: &[],
     run: Run::Live(run),

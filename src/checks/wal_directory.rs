@@ -1,6 +1,6 @@
 //! Write-ahead log lies in the data directory.
 
-use super::{Check, Finding, Live, Run};
+use super::{Check, Finding, Live, Run, Severity};
 
 /// Write-ahead log lies in the data directory.
 pub(super) const CHECK: Check = Check {
@@ -8,6 +8,7 @@ pub(super) const CHECK: Check = Check {
     title: "Write-ahead log lies in the data directory",
     why: "A pg_wal that is a link leads to a place that the upgrade pod does not have; it is not supported yet",
     mend: "Move pg_wal back into the data directory while the server is down",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[],
     run: Run::Live(run),

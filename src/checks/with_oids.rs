@@ -16,6 +16,7 @@ pub(super) const CHECK: Check = Check {
     title: "No table was made WITH OIDS",
     why: "Tables WITH OIDS went with 12; pg_upgrade refuses them",
     mend: "ALTER TABLE … SET WITHOUT OIDS",
+    severity: Severity::Blocker,
     waivable: false,
     queries: &[QUERY],
     run: Run::Live(run),

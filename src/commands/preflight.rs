@@ -78,14 +78,15 @@ impl Report for CheckList {
     }
 
     fn tables(&self, wide: bool) -> Vec<TableSection> {
-        let mut headers = vec!["CHECK", "LOOKS AT", "IGNORABLE", "TITLE"];
+        let mut headers = vec!["CHECK", "LOOKS AT", "SEVERITY", "IGNORABLE", "TITLE"];
         if wide {
             headers.extend(["WHY", "WHAT TO DO"]);
         }
         let mut table = TableSection::new(headers);
         for check in checks::report::list() {
             let ignorable = if check.waivable { "yes" } else { "no" };
-            let mut row = vec![check.id, check.layer, ignorable, check.title];
+            let severity = check.severity.as_str();
+            let mut row = vec![check.id, check.layer, severity, ignorable, check.title];
             if wide {
                 row.extend([check.why, check.mend]);
             }

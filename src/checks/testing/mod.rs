@@ -194,6 +194,11 @@ pub(crate) fn fires(id: &str, input: &CheckInput) -> Vec<Finding> {
             "{finding:?}"
         );
         assert_eq!(finding.check, id);
+        assert!(
+            finding.severity <= find(id).unwrap().severity
+                || finding.message.contains("not be read"),
+            "{finding:?} is worse than the check says"
+        );
     }
     findings
 }
