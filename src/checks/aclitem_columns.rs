@@ -1,6 +1,6 @@
 //! No column holds privileges.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding};
 use crate::postgres::version::MajorVersion;
 
 /// No column holds privileges.
@@ -19,9 +19,9 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     if live.to < MajorVersion::new(16) || live.server.version.major >= MajorVersion::new(16) {
         return Vec::new();
     }
-    let columns = columns_of_types(live.server, &["aclitem"]);
     columns_finding(
-        columns,
+        live.server,
+        &["aclitem"],
         "of a type whose stored form changed in 16",
         "TYPE text",
     )

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Finding, Live, Severity};
 use crate::facts::server::{Contents, Database, Found, ServerFacts};
+use crate::facts::target::VolumeFacts;
 use crate::postgres::query::Query;
 use crate::postgres::quote;
 use crate::postgres::version::{MajorVersion, ServerVersion};
@@ -158,10 +159,7 @@ pub(super) fn to_version(live: &Live<'_>) -> ServerVersion {
 }
 
 /// Columns of one of the types, of every database, from the section `data-types`.
-pub(super) fn columns_of_types(
-    server: &ServerFacts,
-    types: &[&str],
-) -> Result<Vec<Column>, Vec<Finding>> {
+fn columns_of_types(server: &ServerFacts, types: &[&str]) -> Result<Vec<Column>, Vec<Finding>> {
     let query = crate::postgres::query::DATA_TYPES;
     let mut columns = Vec::new();
     for (database, found) in rows_of_databases(server, &query)? {
@@ -181,7 +179,7 @@ pub(super) fn columns_of_types(
 }
 
 /// A column whose stored form is the problem.
-pub(super) struct Column {
+struct Column {
     database: String,
     schema: String,
     relation: String,
@@ -190,11 +188,11 @@ pub(super) struct Column {
 }
 
 impl Column {
-    pub(super) fn shown(&self) -> String {
+    fn shown(&self) -> String {
         dotted(&[&self.database, &self.schema, &self.relation, &self.name])
     }
 
-    pub(super) fn statement(&self, action: &str) -> String {
+    fn statement(&self, action: &str) -> String {
         let alter = format!(
             "ALTER TABLE {} ALTER COLUMN {} {action}",
             dotted(&[&self.schema, &self.relation]),
@@ -204,13 +202,14 @@ impl Column {
     }
 }
 
-/// The finding about columns of types that cannot be taken over; none when there are no columns.
+/// The finding about columns of types that cannot be taken over; none when there are no such columns.
 pub(super) fn columns_finding(
-    columns: Result<Vec<Column>, Vec<Finding>>,
+    server: &ServerFacts,
+    types: &[&str],
     what: &str,
     action: &str,
 ) -> Vec<Finding> {
-    let columns = match columns {
+    let columns = match columns_of_types(server, types) {
         Err(unknown) => return unknown,
         Ok(columns) if columns.is_empty() => return Vec::new(),
         Ok(columns) => columns,
@@ -271,11 +270,20 @@ pub(super) fn rows_finding(
     ]
 }
 
-/// Name of a relation of a row with its database and schema, and without the database.
-pub(super) fn relation(database: &str, row: &Row) -> (String, String) {
-    let (schema, relation) = (text(row, "schema"), text(row, "relation"));
-    (
-        dotted(&[database, schema, relation]),
-        dotted(&[schema, relation]),
-    )
+/// For [`rows_finding`], where each row is a relation that a statement of its name mends.
+pub(super) fn each_relation(
+    statement: impl Fn(&str) -> String,
+) -> impl Fn(&str, &Row) -> (String, String) {
+    move |database, row| {
+        let (schema, relation) = (text(row, "schema"), text(row, "relation"));
+        (
+            dotted(&[database, schema, relation]),
+            statement(&dotted(&[schema, relation])),
+        )
+    }
+}
+
+/// The volume as the probe pod saw it.
+pub(super) fn probed_volume<'a>(live: &Live<'a>) -> Option<&'a VolumeFacts> {
+    live.input.target.as_ref()?.volume.as_ref()
 }

@@ -1,6 +1,6 @@
 //! No encoding conversion was made by users.
 
-use super::{Check, Finding, Live, Query, Run, Severity, relation, rows_finding};
+use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -33,10 +33,7 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
             "encoding conversion",
             "with the function arguments of before 14",
         ),
-        |database, row| {
-            let (object, name) = relation(database, row);
-            (object, format!("DROP CONVERSION {name}"))
-        },
+        each_relation(|name| format!("DROP CONVERSION {name}")),
     )
 }
 

@@ -1,6 +1,6 @@
 //! The volume has free inodes.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Finding, Live, Run, Severity, probed_volume};
 
 /// The volume has free inodes.
 pub(super) const CHECK: Check = Check {
@@ -15,11 +15,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let volume = live
-        .input
-        .target
-        .as_ref()
-        .and_then(|target| target.volume.as_ref());
+    let volume = probed_volume(live);
     let container = &live.server.container;
     let (total, free) = match volume {
         Some(volume) => (volume.total_inodes, volume.free_inodes),

@@ -1,6 +1,6 @@
 //! No hash index has to be rebuilt.
 
-use super::{Check, Finding, Live, Query, Run, Severity, relation, rows_finding};
+use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -28,10 +28,7 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
         &QUERY,
         Severity::Warning,
         ("hash index", "to rebuild after the upgrade"),
-        |database, row| {
-            let (object, name) = relation(database, row);
-            (object, format!("REINDEX INDEX {name}"))
-        },
+        each_relation(|name| format!("REINDEX INDEX {name}")),
     )
 }
 

@@ -1,6 +1,6 @@
 //! No index uses the operator classes for inet that `btree_gist` had.
 
-use super::{Check, Finding, Live, Query, Run, Severity, relation, rows_finding};
+use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -32,10 +32,7 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
         &QUERY,
         Severity::Blocker,
         ("index", "with gist_inet_ops or gist_cidr_ops of btree_gist"),
-        |database, row| {
-            let (object, name) = relation(database, row);
-            (object, format!("DROP INDEX {name}"))
-        },
+        each_relation(|name| format!("DROP INDEX {name}")),
     )
 }
 

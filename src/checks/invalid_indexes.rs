@@ -1,6 +1,6 @@
 //! No index is invalid.
 
-use super::{Check, Finding, Live, Query, Run, Severity, relation, rows_finding};
+use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 
 const QUERY: Query = Query::database(
     "invalid-indexes",
@@ -26,10 +26,7 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
         &QUERY,
         Severity::Info,
         ("index", "that is invalid and not carried over"),
-        |database, row| {
-            let (object, name) = relation(database, row);
-            (object, format!("DROP INDEX {name}"))
-        },
+        each_relation(|name| format!("DROP INDEX {name}")),
     )
 }
 

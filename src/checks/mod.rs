@@ -106,8 +106,9 @@ pub(crate) mod testing;
 mod types;
 
 use common::{
-    columns_finding, columns_of_types, dotted, in_database, name, numbered, read_databases,
-    relation, rows_finding, rows_of_databases, server_rows, statements, text, to_version, unknown,
+    columns_finding, dotted, each_relation, in_database, name, numbered, probed_volume,
+    read_databases, rows_finding, rows_of_databases, server_rows, statements, text, to_version,
+    unknown,
 };
 pub use types::{Check, CheckInput, Finding, Layer, Live, Request, Run, Severity, Target};
 

@@ -1,6 +1,6 @@
 //! No column holds references by oid that change.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding};
 
 /// No column holds references by oid that change.
 pub(super) const CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let columns = columns_of_types(
+    columns_finding(
         live.server,
         &[
             "regcollation",
@@ -27,9 +27,6 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
             "regproc",
             "regprocedure",
         ],
-    );
-    columns_finding(
-        columns,
         "of a type that refers to objects by oid",
         "TYPE text",
     )

@@ -1,6 +1,6 @@
 //! No column has a type that is gone.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding};
 use crate::postgres::version::MajorVersion;
 
 /// No column has a type that is gone.
@@ -19,8 +19,12 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     if live.server.version.major > MajorVersion::new(11) {
         return Vec::new();
     }
-    let columns = columns_of_types(live.server, &["abstime", "reltime", "tinterval"]);
-    columns_finding(columns, "of a type that went with 12", "TYPE timestamptz")
+    columns_finding(
+        live.server,
+        &["abstime", "reltime", "tinterval"],
+        "of a type that went with 12",
+        "TYPE timestamptz",
+    )
 }
 
 #[cfg(test)]

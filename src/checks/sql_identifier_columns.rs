@@ -1,6 +1,6 @@
 //! No column has the type `sql_identifier`.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding};
 use crate::postgres::version::MajorVersion;
 
 /// No column has the type `sql_identifier`.
@@ -19,9 +19,9 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     if live.server.version.major > MajorVersion::new(11) {
         return Vec::new();
     }
-    let columns = columns_of_types(live.server, &["sql_identifier"]);
     columns_finding(
-        columns,
+        live.server,
+        &["sql_identifier"],
         "of type information_schema.sql_identifier",
         "TYPE name",
     )

@@ -1,6 +1,6 @@
 //! No column holds rows of system tables.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding};
 
 /// No column holds rows of system tables.
 pub(super) const CHECK: Check = Check {
@@ -15,8 +15,12 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let columns = columns_of_types(live.server, &["system-composite"]);
-    columns_finding(columns, "of the row type of a system table", "TYPE text")
+    columns_finding(
+        live.server,
+        &["system-composite"],
+        "of the row type of a system table",
+        "TYPE text",
+    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! No column has the type unknown.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding, columns_of_types};
+use super::{Check, Finding, Live, Run, Severity, columns_finding};
 use crate::postgres::version::MajorVersion;
 
 /// No column has the type unknown.
@@ -19,8 +19,12 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     if live.server.version.major > MajorVersion::before_ten(9, 6) {
         return Vec::new();
     }
-    let columns = columns_of_types(live.server, &["unknown"]);
-    columns_finding(columns, "without a real type", "TYPE text")
+    columns_finding(
+        live.server,
+        &["unknown"],
+        "without a real type",
+        "TYPE text",
+    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Write-ahead log lies in the data directory.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Finding, Live, Run, Severity, probed_volume};
 
 /// Write-ahead log lies in the data directory.
 pub(super) const CHECK: Check = Check {
@@ -15,11 +15,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let volume = live
-        .input
-        .target
-        .as_ref()
-        .and_then(|target| target.volume.as_ref());
+    let volume = probed_volume(live);
     let link = live
         .server
         .container

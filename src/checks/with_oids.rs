@@ -1,6 +1,6 @@
 //! No table was made with oids.
 
-use super::{Check, Finding, Live, Query, Run, Severity, relation, rows_finding};
+use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -28,10 +28,7 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
         &QUERY,
         Severity::Blocker,
         ("table", "made WITH OIDS"),
-        |database, row| {
-            let (object, name) = relation(database, row);
-            (object, format!("ALTER TABLE {name} SET WITHOUT OIDS"))
-        },
+        each_relation(|name| format!("ALTER TABLE {name} SET WITHOUT OIDS")),
     )
 }
 
