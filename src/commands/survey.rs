@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::Value;
 
 use crate::checks::{self, CheckInput, Finding};
-use crate::cli::options::{TargetArgs, UpgradeOptions};
+use crate::cli::options::{Method, TargetArgs, Transfer, UpgradeOptions};
 use crate::commands::{dry_run, rbac};
 use crate::discover::clients;
 use crate::discover::managed;
@@ -29,7 +29,7 @@ use crate::plan::rehearse as rehearsal;
 use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
 use crate::postgres::version::MajorVersion;
-use crate::record::Upgrade;
+use crate::record::{DUMP, Upgrade};
 use crate::steps::Step;
 use crate::steps::pod as pods;
 use crate::steps::worker::{Worker, name_of};
@@ -78,6 +78,11 @@ pub(super) async fn survey(
     probe: Probe,
 ) -> Result<Survey> {
     only_known_checks(options)?;
+    if options.method == Method::Dump && options.transfer != Transfer::Auto {
+        return Err(Failure::usage(
+            "--transfer is pg_upgrade's: --method dump has no transfer mode",
+        ));
+    }
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let (namespace, found) = find(k8s, target_args, options.to).await?;
@@ -260,7 +265,11 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
     Request {
         run,
         image,
-        transfer: options.transfer.as_str().to_owned(),
+        transfer: match options.method {
+            Method::PgUpgrade => options.transfer.as_str(),
+            Method::Dump => DUMP,
+        }
+        .to_owned(),
         jobs: options.jobs,
         snapshot: options.snapshot.clone(),
         verify: options.verify.as_str().to_owned(),

@@ -19,6 +19,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("moving.sh", include_str!("../scripts/moving.sh")),
     ("prepare.sh", include_str!("../scripts/prepare.sh")),
     ("outage.sh", include_str!("../scripts/outage.sh")),
+    ("dump.sh", include_str!("../scripts/dump.sh")),
     ("back.sh", include_str!("../scripts/back.sh")),
     ("adopt.sh", include_str!("../scripts/adopt.sh")),
     ("rehearse.sh", include_str!("../scripts/rehearse.sh")),

@@ -180,7 +180,7 @@ prepare() {
   old_programs || refuse old_programs "the copied programs of PostgreSQL $FROM are not complete"
   new_programs || refuse new_programs "this image has no pg_upgrade of PostgreSQL $TO"
   case $TRANSFER in
-    clone | link | copy) ;;
+    clone | link | copy | dump) ;;
     swap) [ "$TO" -ge 18 ] || refuse transfer "swap needs PostgreSQL 18" ;;
     *) refuse transfer "unknown transfer mode $TRANSFER" ;;
   esac
