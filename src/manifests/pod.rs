@@ -27,6 +27,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("space.sh", include_str!("../scripts/space.sh")),
     ("ctl.sh", include_str!("../scripts/ctl.sh")),
     ("probe.sh", include_str!("../scripts/probe.sh")),
+    ("schema.sh", include_str!("../scripts/schema.sh")),
 ];
 
 /// What a pod of ours is made from.
