@@ -11,7 +11,7 @@ scratch() {
   {
     # Nothing of it is worth a sync, and it must not act: no jobs of extensions, no archiving.
     printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$BOX/sock'" "port = $3" "fsync = off" \
-      "full_page_writes = off" "shared_buffers = 32MB" "huge_pages = off" "max_locks_per_transaction = 1024" \
+      "synchronous_commit = off" "wal_level = minimal" "max_wal_senders = 0" "full_page_writes = off" "shared_buffers = 32MB" "huge_pages = off" "max_locks_per_transaction = 1024" \
       "max_worker_processes = 0" "autovacuum = off" "archive_mode = off" "log_min_error_statement = panic" \
       "shared_preload_libraries = '$4'"
     [ "${1%.*}" -lt 11 ] || echo "jit = off"
