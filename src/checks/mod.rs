@@ -44,6 +44,7 @@ mod managed_by;
 mod newest_minor;
 mod not_null_inheritance;
 mod old_clients;
+mod old_programs;
 mod open_databases;
 mod operator_owned;
 mod partition;
@@ -62,10 +63,12 @@ mod removed_types;
 mod replicas;
 mod role_settings;
 mod scaled_object;
+mod schema_restore;
 mod server_arguments;
 mod server_facts;
 mod server_tag;
 mod service_mesh;
+mod setting_values;
 mod snapshot_class;
 mod sql_identifier_columns;
 mod standbys;
@@ -136,6 +139,8 @@ pub const ALL: &[Check] = &[
     extension_updates::CHECK,
     libraries::CHECK,
     preload_libraries::CHECK,
+    old_programs::CHECK,
+    schema_restore::CHECK,
     reg_types::CHECK,
     system_composites::CHECK,
     aclitem_columns::CHECK,
@@ -151,6 +156,7 @@ pub const ALL: &[Check] = &[
     large_objects::CHECK,
     removed_settings::CHECK,
     server_arguments::CHECK,
+    setting_values::CHECK,
     role_settings::CHECK,
     function_settings::CHECK,
     data_directory_place::CHECK,

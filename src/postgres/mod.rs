@@ -1,6 +1,7 @@
 //! What is known about PostgreSQL itself: versions, settings, quoting, image names. Values in, values out.
 
 pub mod image;
+pub mod in_force;
 pub mod initdb;
 pub mod query;
 pub mod quote;

@@ -1,145 +1,106 @@
-# The way of --method dump: the new server's own pg_dump reads the stopped old cluster behind the guard, pg_restore loads
-# the new one. It stands in for pg_upgrade, so its lines have the form of pg_upgrade's: a phase ends with "ok".
-# shellcheck shell=dash disable=SC2034,SC2154
+# Writes the schema of the databases in "$@" to stdout, compressed where there is gzip: what `pg_dump` of the server's own
+# image says to make the same cluster again, without any data. Runs behind sql.sh in the server's container and writes
+# nothing there. A line "PGUP_MARK …" begins each part and tells how the last one ended; PGUP_SECONDS is the time for all.
+# No passwords: not those of roles, and neither subscriptions nor user mappings, which may hold some.
+# shellcheck shell=sh disable=SC2034,SC2154
 
-# Both servers listen in the same private directory.
-OLD_PORT=50432 NEW_PORT=50433
+PGUP_OPTIONS='-c default_transaction_read_only=on'
+PGUP_HELLO="SELECT pg_catalog.current_setting('server_version_num')"
 
-# on_old DATABASE PROGRAM...: a program of the new version on the old cluster, which is only read, whatever a function in it
-# wants. The name goes by the environment, where libpq takes it as it is.
-on_old() {
-  on_database=$1 on_program=$2
-  shift 2
-  env PGOPTIONS='-c default_transaction_read_only=on' PGHOST="$BOX/sock" PGPORT="$OLD_PORT" PGUSER="$SUPERUSER" PGDATABASE="$on_database" \
-    "$NEW_BIN/$on_program" "$@"
-}
-
-on_new() {
-  on_database=$1 on_program=$2
-  shift 2
-  env PGHOST="$BOX/sock" PGPORT="$NEW_PORT" PGUSER="$SUPERUSER" PGDATABASE="$on_database" "$NEW_BIN/$on_program" "$@"
-}
-
-# ask DATABASE SQL: what the old cluster answers, unaligned.
-ask() { on_old "$1" psql -XAtq -v ON_ERROR_STOP=1 -c "$2"; }
-
-# name_of OID: sets NAME to the name of an old database.
-name_of() { NAME=$(ask template1 "SELECT datname FROM pg_catalog.pg_database WHERE oid = $1"); }
-
-# compression: sets ZIP to what this image's pg_dump was built with, the fastest first.
-compression() {
-  for ZIP in zstd:1 lz4:1 1; do
-    if on_old template1 pg_dump -Z "$ZIP" -Fd -f "$DUMP/try" --schema-only >/dev/null 2>&1; then break; fi
-    rm -rf "$DUMP/try"
+# find_dump: sets PGUP_BIN to the directory of the pg_dump of the server's own version.
+find_dump() {
+  pgup_major=$((PGUP_FIRST / 10000))
+  [ "$pgup_major" -ge 10 ] || pgup_major=9.$((PGUP_FIRST / 100 % 100))
+  for PGUP_BIN in "/usr/lib/postgresql/$pgup_major/bin" "${PSQL%/*}" /opt/bitnami/postgresql/bin /usr/local/bin "/usr/pgsql-$pgup_major/bin" /usr/bin; do
+    if [ -x "$PGUP_BIN/pg_dump" ] && [ -x "$PGUP_BIN/pg_dumpall" ]; then
+      pgup_version=$("$PGUP_BIN/pg_dump" --version 2>/dev/null)
+      case "${pgup_version#*PostgreSQL) }." in "$pgup_major"[!0-9]*) return 0 ;; esac
+    fi
   done
-  rm -rf "$DUMP/try"
+  refuse no-pg-dump "no pg_dump of PostgreSQL $pgup_major in this container"
 }
 
-start_old() {
-  rm -f "$OLD/postmaster.pid"
-  "$OLD_BIN/pg_ctl" -D "$OLD" -w -l "$BOX/run/old-server.log" -o "$(quietly) ${PGUP_OLD_OPTIONS:-}" start >/dev/null 2>&1 || {
-    echo "the old server does not start:"
-    tail -n 15 "$BOX/run/old-server.log"
-    return 1
-  }
+# find_spare: sets PGUP_SPARE to the KiB that pg_dump may take: half of what the container has left, so that the kernel never
+# has to choose between it and the server.
+find_spare() {
+  PGUP_SPARE=1048576
+  pgup_group=/sys/fs/cgroup
+  if [ -r $pgup_group/memory.max ]; then
+    read -r pgup_most <$pgup_group/memory.max
+    read -r pgup_used <$pgup_group/memory.current
+  elif [ -r $pgup_group/memory/memory.limit_in_bytes ]; then
+    pgup_group=$pgup_group/memory
+    read -r pgup_most <$pgup_group/memory.limit_in_bytes
+    read -r pgup_used <$pgup_group/memory.usage_in_bytes
+  else
+    return 0
+  fi
+  case $pgup_most in
+    # No limit at all is a word, or longer than any memory.
+    max | ????????????????*) return 0 ;;
+  esac
+  # Pages of files are given back when memory is short.
+  while read -r pgup_name pgup_bytes; do
+    case $pgup_name in inactive_file | active_file) pgup_used=$((pgup_used - pgup_bytes)) ;; esac
+  done <$pgup_group/memory.stat
+  pgup_left=$(((pgup_most - pgup_used) / 2048))
+  [ "$pgup_left" -ge "$PGUP_SPARE" ] || PGUP_SPARE=$pgup_left
+  [ "$PGUP_SPARE" -ge 32768 ] || refuse no-memory "the container has only $((PGUP_SPARE / 512)) MiB of memory left"
 }
 
-# A crash while loading throws the new cluster away, so nothing of it needs to be on the disk before the end.
-start_loading() {
-  loading="-c port=$NEW_PORT -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0"
-  loading="$loading -c max_wal_size=2GB -c checkpoint_timeout=1h -c shared_buffers=128MB -c maintenance_work_mem=256MB -c lc_messages=C"
-  loading="$loading -c default_transaction_read_only=off -c max_replication_slots=0 -c idle_session_timeout=0"
-  [ "$TO" -ge 14 ] || loading=${loading% -c idle_session_timeout=0}
-  (
-    PGUP_NEW_OPTIONS="$(quietly) ${PGUP_NEW_OPTIONS:-} $loading"
-    start_new "$NEW"
-  ) || {
-    echo "the new server does not start:"
-    tail -n 15 "$BOX/test.log"
-    return 1
-  }
+# part WORD...: a line between the parts.
+part() { printf '\n%s %s\n' "$PGUP_MARK" "$*"; }
+
+# dump DATABASE PROGRAM ARGUMENTS...: on fd 3; what goes wrong becomes a line of its own.
+dump() {
+  # By the environment: a name given as argument is taken apart when it holds an equals sign.
+  PGDATABASE=$1 pgup_program=$2
+  shift 2
+  pgup_left=$((pgup_until - $(date +%s)))
+  if [ "$pgup_left" -le 0 ]; then
+    part "failed the time for it, $PGUP_SECONDS s, is over" >&3
+    return 0
+  fi
+  pgup_within=
+  if command -v timeout >/dev/null 2>&1; then pgup_within="timeout $pgup_left"; fi
+  # shellcheck disable=SC2086
+  pgup_why=$(
+    # A limit that cannot be set is no reason to fail.
+    # shellcheck disable=SC3045
+    ulimit -v "$PGUP_SPARE" 2>/dev/null
+    $PGUP_AS $pgup_within "$PGUP_BIN/$pgup_program" -w --no-tablespaces --lock-wait-timeout=2000 "$@" 2>&1 >&3
+  )
+  pgup_code=$?
+  case $pgup_code in
+    0) ;;
+    124 | 143) part "failed the time for it, $PGUP_SECONDS s, is over" >&3 ;;
+    *) part "failed $(printf '%s' "${pgup_why:-code $pgup_code}" | tr '\n' ' ')" >&3 ;;
+  esac
 }
 
-# whole DIR: the dump of the database NAME has the data of every table, each in a file that is there.
-whole() {
-  "$NEW_BIN/pg_restore" --list "$1" >"$1.list" || return 1
-  in_dump=0
-  entries=$(sed -n 's/^\([0-9]*\); [0-9]* [0-9]* TABLE DATA .*/\1/p' "$1.list")
-  for entry in $entries; do
-    in_dump=$((in_dump + 1))
-    for file in "$1/$entry.dat"*; do
-      if [ ! -s "$file" ]; then
-        echo "the dump lacks the file of entry $entry"
-        return 1
-      fi
-    done
-  done
-  # Tables of extensions are made by CREATE EXTENSION; only what is marked as configuration has data of its own.
-  in_catalog=$(ask "$NAME" "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-    WHERE relkind = 'r' AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
-    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid AND deptype = 'e')") || return 1
-  [ "$in_dump" -ge "$in_catalog" ] || {
-    echo "the dump holds $in_dump of $in_catalog tables"
-    return 1
-  }
-}
-
+# The DDL that pg_upgrade itself takes, so that extensions keep their version and their members.
 dump_all() {
-  databases=$(ask template1 "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datname <> 'template0' ORDER BY oid") || return 1
-  on_old template1 pg_dumpall --globals-only -f "$DUMP/globals.sql" -l template1 || return 1
-  compression
-  echo "Dumping roles and settings  ok"
-  for oid in $databases; do
-    name_of "$oid" || return 1
-    case $NAME in *"$NL"*)
-      echo "database $oid has a newline in its name: ALTER DATABASE … RENAME TO …"
-      return 1
-      ;;
-    esac
-    printf '%s' "$NAME" >"$DUMP/$oid.name"
-    on_old "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" --no-sync -f "$DUMP/$oid" || return 1
-    whole "$DUMP/$oid" || return 1
-    echo "Dumping database $oid  ok"
+  # Before 10 pg_dumpall cannot leave passwords out; they are taken out of the stream.
+  pgup_roles='' pgup_public=''
+  [ "$PGUP_FIRST" -lt 100000 ] || pgup_roles=--no-role-passwords pgup_public=--no-subscriptions
+  part globals >&3
+  dump postgres pg_dumpall --globals-only --binary-upgrade $pgup_roles
+  for pgup_database in "$@"; do
+    part "database $pgup_database" >&3
+    pgup_create=--create
+    case $pgup_database in postgres | template1) pgup_create= ;; esac
+    # shellcheck disable=SC2086
+    dump "$pgup_database" pg_dump --schema-only --binary-upgrade $pgup_public $pgup_create
   done
+  part end >&3
 }
 
-load_all() {
-  # The new cluster has its superuser already; whatever else is wrong is told by a line of its own.
-  on_new postgres psql -Xq -f "$DUMP/globals.sql" >/dev/null 2>"$BOX/globals.err" || return 1
-  if grep 'ERROR:' "$BOX/globals.err" | grep -vF "role \"$SUPERUSER\" already exists"; then return 1; fi
-  echo "Loading roles and settings  ok"
-  for oid in $databases; do
-    name=$(cat "$DUMP/$oid.name")
-    set -- --create -d postgres
-    # These exist in every cluster; what is set for the database itself comes only with the database (pg_upgrade does the same).
-    case $name in
-      postgres) set -- --clean --create -d template1 ;;
-      template1) set -- --clean --create -d postgres ;;
-    esac
-    on_new postgres pg_restore "$@" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1
-    echo "Loading database $oid  ok"
-  done
-}
-
-dump_and_load() {
-  trap - EXIT
-  DUMP=$WORK/dump
-  rm -rf "$DUMP" && mkdir "$DUMP" || return 1
-  start_old || return 1
-  dump_all || return 1
-  stop_server "$OLD_BIN" "$OLD" fast
-  echo "Stopping the old server  ok"
-  start_loading || return 1
-  load_all || return 1
-  "$NEW_BIN/pg_ctl" -D "$NEW" -m fast -w stop >/dev/null 2>&1 || {
-    echo "the new server does not stop:"
-    tail -n 15 "$BOX/test.log"
-    return 1
-  }
-  rm -rf "$DUMP"
-  # Nothing of the load was synced on the way.
-  sync -f "$NEW" || return 1
-  # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.
-  : >"$WORK/loaded"
-  echo "Writing the new cluster to the disk  ok"
-}
+connect
+find_dump
+find_spare
+pgup_until=$(($(date +%s) + PGUP_SECONDS))
+# A login trigger must neither stop nor notice us.
+[ "$PGUP_FIRST" -lt 170000 ] || PGOPTIONS="$PGOPTIONS -c event_triggers=off"
+squeeze() { if command -v gzip >/dev/null 2>&1; then gzip -c1; else cat; fi; }
+{ dump_all "$@" 3>&1 1>&2; } | LC_ALL=C sed -e "s/^\\(ALTER ROLE .*\\) PASSWORD '[^']*'/\\1/" \
+  -e '/^CREATE USER MAPPING FOR .* OPTIONS ($/,/^);$/d' | squeeze
