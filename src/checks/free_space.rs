@@ -1,6 +1,7 @@
 //! The volume has room.
 
 use super::{Check, Finding, Live, Run, Severity, probed_volume};
+use crate::record::DUMP;
 
 /// The volume has room.
 pub(super) const CHECK: Check = Check {
@@ -25,7 +26,7 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
         )];
     };
     let transfer = live.input.request.transfer.as_str();
-    let data = if transfer == "copy" {
+    let data = if matches!(transfer, "copy" | DUMP) {
         let bytes = live
             .server
             .data_kib()
@@ -34,7 +35,9 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
         let Some(bytes) = bytes else {
             return vec![Finding::blocker("the size of the data is not known")];
         };
-        bytes + bytes / 20
+        // A dump lies beside both clusters; compressed it takes about half of the data.
+        let dump = if transfer == DUMP { bytes / 2 } else { 0 };
+        bytes + bytes / 20 + dump
     } else {
         0
     };
@@ -87,6 +90,20 @@ fn overhead(live: &Live<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{fires, input, silent};
+    use crate::record::DUMP;
+
+    #[test]
+    fn a_dump_needs_room_beside_the_data_and_the_new_cluster() {
+        let mut input = input();
+        let server = input.server.as_mut().unwrap();
+        server.container.directories = Some([("base".to_owned(), 4 << 20)].into());
+        let volume = input.target.as_mut().unwrap().volume.as_mut().unwrap();
+        volume.free_bytes = Some(5 << 30);
+        input.request.transfer = "copy".to_owned();
+        silent("free-space", &input);
+        input.request.transfer = DUMP.to_owned();
+        fires("free-space", &input);
+    }
 
     #[test]
     fn copy_needs_the_data_again_and_link_does_not() {

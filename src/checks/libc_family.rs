@@ -8,7 +8,7 @@ pub(super) const CHECK: Check = Check {
     id: "libc-family",
     title: "Both images have the same C library",
     why: "musl (Alpine) and glibc sort text differently: every index on text would be wrong, and the old programs do not run in the other image",
-    mend: "Take an image with the same C library, such as the -alpine or the Debian variant",
+    mend: "Take an image with the same C library, such as the -alpine or the Debian variant, or cross it with --method dump",
     severity: Severity::Blocker,
     waivable: false,
     queries: &[],
@@ -26,7 +26,7 @@ fn run(target: &Target<'_>) -> Vec<Finding> {
         }
         _ => vec![
             Finding::blocker(format!("the old image has {old}, the new image {new}"))
-                .fix("take the variant of the image with the same C library with --image"),
+                .fix("take the variant of the image with the same C library with --image, or --method dump"),
         ],
     }
 }
@@ -35,6 +35,16 @@ fn run(target: &Target<'_>) -> Vec<Finding> {
 mod tests {
     use super::super::testing::{fires, input, silent};
     use super::*;
+
+    #[test]
+    fn a_dump_crosses_the_c_library() {
+        let mut input = input();
+        input.target.as_mut().unwrap().libc = Libc::Musl("1.2.5".to_owned());
+        fires("libc-family", &input);
+        input.request.transfer = crate::record::DUMP.to_owned();
+        let all = super::super::run_all(&input, &[]);
+        assert!(all.iter().all(|f| f.check != "libc-family"), "{all:?}");
+    }
 
     #[test]
     fn crossing_the_c_library_is_refused() {

@@ -123,7 +123,7 @@ pub struct Request {
     pub to: Option<u32>,
     /// Image to go to.
     pub image: String,
-    /// `auto`, `clone`, `link`, `copy` or `swap`, decided where it could be.
+    /// `auto`, `clone`, `link`, `copy` or `swap`, decided where it could be; or `dump`.
     pub transfer: String,
     /// `auto`, `none` or the name of a VolumeSnapshotClass.
     pub snapshot: String,

@@ -69,7 +69,7 @@ pub struct UpgradeOptions {
     /// Image that the data was made with, where the server does not start with its present one
     #[arg(long, value_name = "REF", value_parser = values::image)]
     pub old_image: Option<String>,
-    /// How the data goes to the new version
+    /// How the data goes to the new version: `pg_upgrade`, or a dump and a load, which take their time and go where `pg_upgrade` cannot
     #[arg(long, value_enum, default_value_t)]
     pub method: Method,
     /// How `pg_upgrade` transfers files; auto takes clone where the file system has reflinks, else link with a volume snapshot, else copy
@@ -98,6 +98,8 @@ pub enum Method {
     /// `pg_upgrade` on the same claim.
     #[default]
     PgUpgrade,
+    /// `pg_dump` and `pg_restore` on the same claim: for what `pg_upgrade` refuses, such as another C library.
+    Dump,
 }
 
 /// `--transfer`.

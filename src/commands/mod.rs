@@ -5,6 +5,7 @@ pub mod cleanup;
 pub mod completion;
 mod dry_run;
 pub mod history;
+mod image_probe;
 pub mod list;
 mod permanent;
 pub mod preflight;

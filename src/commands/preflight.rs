@@ -29,6 +29,9 @@ pub struct PreflightArgs {
     /// Make no object; what only the target image can tell stays unknown
     #[arg(long)]
     read_only: bool,
+    /// Do not make the schema anew in a scratch server; the running one is not asked for a dump of it
+    #[arg(long)]
+    no_schema_restore: bool,
     /// Print every check and whether it may be ignored; asks no API server
     #[arg(long)]
     pub list_checks: bool,
@@ -41,10 +44,10 @@ pub struct PreflightArgs {
 /// # Errors
 /// When the instance cannot be found or read.
 pub async fn run(args: &PreflightArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let probe = if args.read_only {
-        Probe::Nothing
-    } else {
-        Probe::Pod
+    let probe = match (args.read_only, args.no_schema_restore) {
+        (true, _) => Probe::Nothing,
+        (false, true) => Probe::Pod,
+        (false, false) => Probe::Schema,
     };
     let survey = survey(session, &args.target, &args.options, probe).await?;
     let report = PreflightReport {

@@ -16,7 +16,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
 use crate::output::{self, Report, TableSection, human_seconds};
 use crate::plan;
-use crate::record::{Asked, RunState};
+use crate::record::{Asked, DUMP, RunState};
 use crate::steps::Step;
 
 /// Do the whole upgrade on a copy of the data, and say how long it takes
@@ -189,8 +189,14 @@ impl Report for RehearsalReport<'_> {
             head.field("Verified", crate::verify::sentence(verdict));
         }
         let mut table = TableSection::new(["PART", "TIME"]).titled("The outage will be");
+        let by_dump = record.upgrade.as_ref().is_some_and(|u| u.transfer == DUMP);
+        let moving = if by_dump {
+            "dump and load"
+        } else {
+            "pg_upgrade"
+        };
         for (part, key) in [
-            ("pg_upgrade", "pg_upgrade_ms"),
+            (moving, "pg_upgrade_ms"),
             ("start of the new server", "start_ms"),
             ("verification", "verify_ms"),
         ] {

@@ -1,21 +1,16 @@
 //! Everything that preflight, run and upgrade look at before they decide.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::Value;
 
 use crate::checks::{self, CheckInput, Finding};
-use crate::cli::options::{TargetArgs, UpgradeOptions};
-use crate::commands::{dry_run, rbac};
+use crate::cli::options::{Method, TargetArgs, Transfer, UpgradeOptions};
+use crate::commands::{dry_run, image_probe, rbac};
 use crate::discover::clients;
 use crate::discover::managed;
 use crate::discover::target::{self, Found};
 use crate::discover::{self, Namespace};
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Failure, Result};
 use crate::exec::Store;
-use crate::exec::store::instance_label;
 use crate::facts::clients::Clients;
 use crate::facts::instance::{InstanceFacts, OwnerKind};
 use crate::facts::server::ServerFacts;
@@ -24,15 +19,12 @@ use crate::facts::target::TargetFacts;
 use crate::k8s::K8s;
 use crate::k8s::access::Access;
 use crate::k8s::names;
-use crate::manifests::pod::Blueprint;
 use crate::plan::rehearse as rehearsal;
 use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
 use crate::postgres::version::{MajorVersion, UnsupportedPair, supported_pair};
-use crate::record::Upgrade;
+use crate::record::{DUMP, Upgrade};
 use crate::steps::Step;
-use crate::steps::pod as pods;
-use crate::steps::worker::{Worker, name_of};
 
 use super::Session;
 
@@ -44,6 +36,8 @@ pub(super) const OPERATOR_OWNED: &str = "operator-owned";
 pub(super) enum Probe {
     /// A short-lived pod of the new image looks at the image and the volume.
     Pod,
+    /// The same, with the old programs beside it and an attempt to make the schema.
+    Schema,
     /// The same, for an upgrade of a copy.
     Copy,
     /// No object at all is made.
@@ -78,6 +72,11 @@ pub(super) async fn survey(
     probe: Probe,
 ) -> Result<Survey> {
     only_known_checks(options)?;
+    if options.method == Method::Dump && options.transfer != Transfer::Auto {
+        return Err(Failure::usage(
+            "--transfer is pg_upgrade's: --method dump has no transfer mode",
+        ));
+    }
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let (namespace, found) = find(k8s, target_args, options.to).await?;
@@ -124,9 +123,9 @@ pub(super) async fn survey(
         _ if unsupported.is_some() => None,
         // What refuses the upgrade pod refuses the probe: the finding says more than the probe's failure.
         _ if refused => None,
-        (server, _) => {
-            Some(probe_image(session, &found, server.as_ref(), &image, options.to).await?)
-        }
+        (server, probe) => Some(
+            image_probe::look(session, &found, server.as_ref(), &image, options.to, probe).await?,
+        ),
     };
     let pgdata_is_set = target::environment(&found.container).contains_key("PGDATA");
     let upgrade = match (&server, &target) {
@@ -274,7 +273,11 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
     Request {
         run,
         image,
-        transfer: options.transfer.as_str().to_owned(),
+        transfer: match options.method {
+            Method::PgUpgrade => options.transfer.as_str(),
+            Method::Dump => DUMP,
+        }
+        .to_owned(),
         jobs: options.jobs,
         snapshot: options.snapshot.clone(),
         verify: options.verify.as_str().to_owned(),
@@ -354,133 +357,4 @@ async fn read_access(session: &Session) -> Option<Vec<(String, bool)>> {
             .map(|(access, allowed, _)| (access.to_string(), allowed))
             .collect(),
     )
-}
-
-/// Looks into the new image; where no major was asked for, the image's own is found out.
-async fn probe_image(
-    session: &Session,
-    found: &Found,
-    server: Option<&ServerFacts>,
-    image: &str,
-    to: Option<u32>,
-) -> Result<TargetFacts> {
-    let expected = to
-        .or_else(|| Some(u32::from(image::major(image)?.number())))
-        .unwrap_or(0);
-    let refused = match probe_pod(session, found, server, image, expected).await? {
-        Ok(facts) => return Ok(facts),
-        Err(refused) => refused,
-    };
-    let holds = refused["found"].as_str().unwrap_or_default();
-    let major = holds.split('.').next().and_then(|m| m.parse::<u32>().ok());
-    if let (None, Some(major)) = (to, major)
-        && let Ok(facts) = probe_pod(session, found, server, image, major).await?
-    {
-        return Ok(facts);
-    }
-    let what = if holds.is_empty() {
-        refused["detail"]
-            .as_str()
-            .unwrap_or("it holds no PostgreSQL server")
-            .to_owned()
-    } else {
-        format!("it holds PostgreSQL {holds}, not {expected}")
-    };
-    Err(
-        Failure::refused(format!("image {image} cannot be the target: {what}"))
-            .hint("nothing was changed; name another image with --image"),
-    )
-}
-
-/// Runs a short-lived pod of the new image beside the server; gives its facts, or the event in which it refused.
-async fn probe_pod(
-    session: &Session,
-    found: &Found,
-    server: Option<&ServerFacts>,
-    image: &str,
-    to: u32,
-) -> Result<Result<TargetFacts, Value>> {
-    let k8s = &session.k8s;
-    let instance = &found.facts;
-    let step = session.ui.step(format!("look into {image} and the volume"));
-    let suffix = format!(
-        "{}-{}",
-        k8s.now().as_millisecond() % 1_000_000,
-        std::process::id()
-    );
-    let name = names::name(&["pg-upgrade-probe", &instance.workload.name, &suffix]);
-    let owner = server.map(|s| &s.container);
-    let uid = owner.and_then(|c| c.dir_uid).map_or(999, i64::from);
-    let gid = owner.and_then(|c| c.dir_gid).map_or(999, i64::from);
-    let shared = !plan::is_cold(instance);
-    let mut env = BTreeMap::from([("PGUP_TO".to_owned(), to.to_string())]);
-    if let Some(server) = server.filter(|_| shared) {
-        env.insert(
-            "PGUP_DATA".to_owned(),
-            plan::volume_path(instance, &server.data_directory).map_err(Failure::refused)?,
-        );
-    }
-    let groups: Vec<i64> = instance.fs_group.into_iter().collect();
-    let claim = instance
-        .claim
-        .as_ref()
-        .filter(|_| shared)
-        .map(|c| c.id.name.clone());
-    let template: &PodSpec = &found.workload.pod;
-    let blueprint = Blueprint {
-        name: &name,
-        run: "probe",
-        instance: &instance_label(&instance.workload),
-        part: "probe",
-        script: "probe.sh",
-        old_image: None,
-        image,
-        node: instance
-            .pod
-            .as_ref()
-            .filter(|_| shared)
-            .map(|p| p.node.as_str()),
-        uid,
-        gid,
-        groups: &groups,
-        claim: claim.as_deref(),
-        snapshot_claim: None,
-        env: &env,
-        restart: false,
-        container: &instance.container,
-        template,
-    };
-    let outcome = async {
-        pods::create(k8s, &blueprint, &BTreeMap::new()).await?;
-        pods::wait_started(k8s, &name, |text| step.note(text)).await?;
-        let mut worker = Worker::attach(k8s, &name);
-        let last = worker
-            .wait_for(&["done", "refused"], Duration::from_secs(300), |event| {
-                step.note(name_of(event));
-            })
-            .await?;
-        if name_of(&last) == "refused" {
-            return Ok(Err(last));
-        }
-        discover::target_image::parse(worker.lines.iter().map(String::as_str))
-            .map(Ok)
-            .map_err(|e| {
-                Failure::refused(format!(
-                    "{image} is not an image that this command can work with: {e}"
-                ))
-            })
-    }
-    .await;
-    // The probe is taken away whatever came of it.
-    let removed = pods::remove(k8s, &name).await;
-    let answer = outcome.map_err(|failure| match failure.exit {
-        Exit::Failed => failure.with_exit(Exit::Refused).hint("nothing was changed"),
-        _ => failure,
-    })?;
-    removed?;
-    match &answer {
-        Ok(facts) => step.done(format!("PostgreSQL {}", facts.version)),
-        Err(_) => step.failed("not what was asked for"),
-    }
-    Ok(answer)
 }

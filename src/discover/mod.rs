@@ -10,6 +10,7 @@ pub mod namespace;
 pub mod observe;
 pub mod owners;
 pub mod queries;
+pub mod schema;
 pub mod server;
 pub mod sql;
 pub mod storage;

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::server::camel_case;
 use crate::facts::server::Libc;
-use crate::facts::target::{TablespaceLink, TargetExtension, TargetFacts, VolumeFacts};
+use crate::facts::target::{
+    OldPrograms, SchemaFacts, SchemaPart, TablespaceLink, TargetExtension, TargetFacts, VolumeFacts,
+};
 use crate::postgres::version::ServerVersion;
 
 /// Why the events of the probe pod cannot be used.
@@ -33,12 +35,20 @@ pub enum ProbeError {
 /// Turns the lines of the probe pod's log into facts. Lines that are no event are skipped.
 pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<TargetFacts, ProbeError> {
     let mut events: BTreeMap<String, Value> = BTreeMap::new();
+    let mut parts: Vec<SchemaPart> = Vec::new();
     for line in lines {
         let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(line) else {
             continue;
         };
-        if let Some(name) = value.get("event").and_then(Value::as_str) {
-            events.insert(name.to_owned(), value);
+        match value.get("event").and_then(Value::as_str) {
+            Some("schema") => parts.push(
+                serde_json::from_value(camel_case(value))
+                    .map_err(|error| ProbeError::Event(format!("schema: {error}")))?,
+            ),
+            Some(name) => {
+                events.insert(name.to_owned(), value);
+            }
+            None => {}
         }
     }
     let text = |value: &Value, key: &str| {
@@ -108,8 +118,29 @@ pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<TargetFacts
         extensions,
         libraries: names("libraries")?,
         settings: names("settings")?,
+        configuration: events
+            .get("configuration")
+            .map(|event| serde_json::from_value(event["said"].clone()))
+            .transpose()
+            .map_err(|_| bad("configuration"))?,
+        old_programs: old_programs(&events)?,
+        schema: events.get("schema_end").map(|event| SchemaFacts {
+            parts,
+            complete: event["complete"].as_bool().unwrap_or(false),
+            refused: text(event, "detail"),
+            not_read: None,
+        }),
         volume: events.get("volume").map(volume).transpose()?,
     })
+}
+
+fn old_programs(events: &BTreeMap<String, Value>) -> Result<Option<OldPrograms>, ProbeError> {
+    let Some(event) = events.get("old_programs") else {
+        return Ok(None);
+    };
+    serde_json::from_value(event.clone())
+        .map(Some)
+        .map_err(|error| ProbeError::Event(format!("old_programs: {error}")))
 }
 
 fn volume(event: &Value) -> Result<VolumeFacts, ProbeError> {
@@ -141,7 +172,13 @@ some noise
 {"at":4,"event":"libraries","names":["hstore"]}
 {"at":5,"event":"settings","names":[]}
 {"at":6,"event":"volume","data":"/vol/pgdata","exists":true,"owner":true,"uid":999,"gid":999,"mode":"700","writable_parent":false,"writable_data":true,"reflink":null,"exchange":null,"fstype":"ext4","free_bytes":5,"total_bytes":9,"free_inodes":3,"total_inodes":4,"data_bytes":2,"data_files":1,"pg_version":"13","old_version":"","postmaster_pid":true,"state":6,"wal_link":null,"wal_here":true,"tablespaces":[{"oid":"16400","path":"/x","mounted":false}],"entries":["PG_VERSION"],"control":{"Database cluster state":"in production"}}
-{"at":7,"event":"done"}
+{"at":7,"event":"configuration","said":["invalid value for parameter \"wal_level\": \"x\"","HINT: Available values: minimal"]}
+{"at":8,"event":"old_programs","version":"postgres (PostgreSQL) 13.16","failed":""}
+{"at":9,"event":"schema","database":"","errors":[],"error_count":0,"untried":[],"untried_count":0,"ms":200}
+{"at":9,"event":"schema","database":"app","errors":[{"object":"VIEW \"public.v\"","message":"column x does not exist"}],"error_count":1,"untried":[],"untried_count":0,"ms":410}
+{"at":9,"event":"schema","database":"big","unproved":"time is up"}
+{"at":9,"event":"schema_end","complete":true,"detail":"","ms":1350}
+{"at":10,"event":"done"}
 "#;
 
     #[test]
@@ -161,6 +198,16 @@ some noise
             "in production"
         );
         assert_eq!(volume.tablespaces[0].oid, "16400");
+        assert_eq!(facts.configuration.unwrap().len(), 2);
+        assert_eq!(facts.old_programs.unwrap().failed, "");
+        let schema = facts.schema.unwrap();
+        assert!(schema.complete);
+        let [roles, app, big] = schema.parts.as_slice() else {
+            panic!("{:?}", schema.parts)
+        };
+        assert_eq!((roles.error_count, app.error_count), (0, 1));
+        assert_eq!(app.errors[0].message, "column x does not exist");
+        assert_eq!(big.unproved.as_deref(), Some("time is up"));
     }
 
     #[test]

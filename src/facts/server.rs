@@ -550,6 +550,13 @@ impl ServerFacts {
         self.settings.iter().find(|setting| setting.name == name)
     }
 
+    /// `max_locks_per_transaction`.
+    pub fn max_locks_per_transaction(&self) -> u64 {
+        self.setting("max_locks_per_transaction")
+            .and_then(|setting| setting.value.as_deref()?.parse().ok())
+            .unwrap_or(64)
+    }
+
     /// KiB that a copy of the cluster takes; `None` when the data directory was unreadable.
     pub fn data_kib(&self) -> Option<u64> {
         self.container.data_kib()

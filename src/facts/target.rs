@@ -33,8 +33,77 @@ pub struct TargetFacts {
     pub libraries: Option<BTreeSet<String>>,
     /// Names of settings that the server surely knows; it has more that it does not list.
     pub settings: Option<BTreeSet<String>>,
+    /// What the server says of the settings in force on the running one; empty when it takes all of them.
+    pub configuration: Option<Vec<String>>,
+    /// The old server's programs, copied into a pod of this image; `None` when they were not.
+    pub old_programs: Option<OldPrograms>,
+    /// The schema of the running server, made again without its data; `None` when that was not wanted.
+    pub schema: Option<SchemaFacts>,
     /// The volume.
     pub volume: Option<VolumeFacts>,
+}
+
+/// The old server's programs as they run in a pod of the target image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OldPrograms {
+    /// What `postgres --version` says; empty when it does not run.
+    pub version: String,
+    /// Why they could not be copied, do not run or start no server; empty when all is well.
+    pub failed: String,
+}
+
+/// What came of making the schema again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SchemaFacts {
+    /// The roles, under an empty name, and each database.
+    pub parts: Vec<SchemaPart>,
+    /// Everything that was dumped was tried.
+    pub complete: bool,
+    /// Why the new server does not start on an empty cluster like the old one; empty when it does.
+    pub refused: String,
+    /// Why there was no dump to try.
+    pub not_read: Option<String>,
+}
+
+/// The roles, or one database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SchemaPart {
+    /// Name of the database; empty for the roles.
+    pub database: String,
+    /// Objects that the new server does not make, the first of them.
+    pub errors: Vec<SchemaError>,
+    /// How many there are.
+    pub error_count: u64,
+    /// Objects that already the old programs did not make again, so that nothing is known about them; the first of them.
+    pub untried: Vec<SchemaError>,
+    /// How many there are.
+    pub untried_count: u64,
+    /// Why nothing is known about all of it.
+    pub unproved: Option<String>,
+}
+
+impl SchemaPart {
+    /// A database that was not tried.
+    pub fn unproved(database: &str, why: String) -> Self {
+        Self {
+            database: database.to_owned(),
+            unproved: Some(why),
+            ..Self::default()
+        }
+    }
+}
+
+/// One object that could not be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SchemaError {
+    /// Its type and name, such as `VIEW "public.v"`.
+    pub object: String,
+    /// The server's message.
+    pub message: String,
 }
 
 /// An extension that the target image has.

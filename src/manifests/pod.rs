@@ -19,6 +19,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("moving.sh", include_str!("../scripts/moving.sh")),
     ("prepare.sh", include_str!("../scripts/prepare.sh")),
     ("outage.sh", include_str!("../scripts/outage.sh")),
+    ("load.sh", include_str!("../scripts/load.sh")),
     ("back.sh", include_str!("../scripts/back.sh")),
     ("adopt.sh", include_str!("../scripts/adopt.sh")),
     ("rehearse.sh", include_str!("../scripts/rehearse.sh")),
@@ -27,6 +28,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("space.sh", include_str!("../scripts/space.sh")),
     ("ctl.sh", include_str!("../scripts/ctl.sh")),
     ("probe.sh", include_str!("../scripts/probe.sh")),
+    ("schema.sh", include_str!("../scripts/schema.sh")),
 ];
 
 /// What a pod of ours is made from.

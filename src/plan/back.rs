@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn after_the_stop_the_old_server_comes_back_on_its_own_directory() {
         assert_eq!(
-            way_back(|s| matches!(s, Step::AwaitUpgrade)),
+            way_back(|s| matches!(s, Step::AwaitUpgrade { .. })),
             [
                 "stop the server",
                 "put the archived data directory back",

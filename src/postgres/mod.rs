@@ -2,6 +2,7 @@
 
 pub mod catalogs;
 pub mod image;
+pub mod in_force;
 pub mod initdb;
 pub mod query;
 pub mod quote;

@@ -18,22 +18,6 @@ const RENAMED: &[(&str, &str)] = &[
 /// Old names that newer servers silently take as the new one.
 const STILL_TAKEN: &[&str] = &["ssl_ecdh_curve"];
 
-/// Values that a setting no longer takes, the first major version without them, and what to write instead.
-const GONE_VALUES: &[(&str, &[&str], u16, &str)] = &[
-    (
-        "password_encryption",
-        &["on", "off", "true", "false", "yes", "no", "1", "0"],
-        14,
-        "scram-sha-256",
-    ),
-    (
-        "standard_conforming_strings",
-        &["off", "false", "no", "0"],
-        19,
-        "on",
-    ),
-];
-
 /// Came with the minors of August 2026, in all majors that were supported then.
 const OUTPUT_PLUGIN_LIBRARIES: &str = "output_plugin_libraries";
 
@@ -85,26 +69,6 @@ pub fn stops(name: &str, to: ServerVersion, to_names: Option<&BTreeSet<String>>)
         None | Some(true) => false,
         Some(false) => to_names.is_none_or(|names| !names.contains(&lower)),
     }
-}
-
-/// What to write instead of a value that the old version takes and the new one does not.
-pub fn value_went(
-    name: &str,
-    value: &str,
-    from: MajorVersion,
-    to: MajorVersion,
-) -> Option<&'static str> {
-    let value = value.to_ascii_lowercase();
-    GONE_VALUES
-        .iter()
-        .find(|(setting, values, since, _)| {
-            let since = MajorVersion::new(*since);
-            setting.eq_ignore_ascii_case(name)
-                && values.contains(&value.as_str())
-                && from < since
-                && since <= to
-        })
-        .map(|(_, _, _, better)| *better)
 }
 
 /// Whether a name with dots is one that servers take for a setting of an extension since 14: identifiers between dots.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::in_force;
 use super::initdb::{InitdbError, initdb_args};
 use super::quote;
 use super::settings;
@@ -63,20 +64,9 @@ pub fn upgrade_args(
     server: &ServerFacts,
     target: &TargetFacts,
 ) -> Result<UpgradeArgs, InitdbError> {
-    let initdb = initdb_args(server)?;
-    let flag = |on: bool| if on { "1" } else { "0" }.to_owned();
-    let env = BTreeMap::from([
-        ("PGUP_FROM", server.version.major.to_string()),
+    let mut env = cluster_env(server)?;
+    env.extend([
         ("PGUP_TO", target.version.major.to_string()),
-        ("PGUP_SUPERUSER", initdb.superuser),
-        ("PGUP_ENCODING", initdb.encoding),
-        ("PGUP_LC_COLLATE", initdb.collate),
-        ("PGUP_LC_CTYPE", initdb.ctype),
-        ("PGUP_LOCALE_PROVIDER", initdb.provider.as_str().to_owned()),
-        ("PGUP_ICU_LOCALE", initdb.locale),
-        ("PGUP_WALSEG_MB", initdb.wal_segment_mb.to_string()),
-        ("PGUP_CHECKSUMS", flag(initdb.checksums)),
-        ("PGUP_GROUP_ACCESS", flag(initdb.group_access)),
         ("PGUP_OLD_OPTIONS", options(&old_options(server))),
         ("PGUP_NEW_OPTIONS", options(&new_options(server, target))),
     ]);
@@ -92,6 +82,27 @@ pub fn upgrade_args(
         .map(str::to_owned)
         .collect(),
     })
+}
+
+/// Everything that makes an empty cluster like the old one.
+///
+/// # Errors
+/// When that cannot be derived.
+pub fn cluster_env(server: &ServerFacts) -> Result<BTreeMap<&'static str, String>, InitdbError> {
+    let initdb = initdb_args(server)?;
+    let flag = |on: bool| if on { "1" } else { "0" }.to_owned();
+    Ok(BTreeMap::from([
+        ("PGUP_FROM", server.version.major.to_string()),
+        ("PGUP_SUPERUSER", initdb.superuser),
+        ("PGUP_ENCODING", initdb.encoding),
+        ("PGUP_LC_COLLATE", initdb.collate),
+        ("PGUP_LC_CTYPE", initdb.ctype),
+        ("PGUP_LOCALE_PROVIDER", initdb.provider.as_str().to_owned()),
+        ("PGUP_ICU_LOCALE", initdb.locale),
+        ("PGUP_WALSEG_MB", initdb.wal_segment_mb.to_string()),
+        ("PGUP_CHECKSUMS", flag(initdb.checksums)),
+        ("PGUP_GROUP_ACCESS", flag(initdb.group_access)),
+    ]))
 }
 
 /// Libraries that the old server preloads and the target image has too, in the old order.
@@ -132,10 +143,7 @@ fn old_options(server: &ServerFacts) -> Vec<(&'static str, String)> {
     if !server.shared_preload.is_empty() {
         list.push(("shared_preload_libraries", server.shared_preload.join(",")));
     }
-    let present: u64 = server
-        .setting("max_locks_per_transaction")
-        .and_then(|setting| setting.value.as_deref()?.parse().ok())
-        .unwrap_or(64);
+    let present = server.max_locks_per_transaction();
     let needed = max_locks(locks(server), server.max_connections);
     if needed > present {
         list.push(("max_locks_per_transaction", needed.to_string()));
@@ -226,25 +234,6 @@ fn carried(name: &str, to: ServerVersion, target: &TargetFacts) -> bool {
 
 /// The settings in force on the old server that the new one knows, as a flat `postgresql.conf`.
 fn settings_conf(server: &ServerFacts, target: &TargetFacts) -> String {
-    let mut values: BTreeMap<String, String> = BTreeMap::new();
-    // Our own session masks a few settings in pg_settings; the files still show them.
-    for line in server
-        .file_settings
-        .iter()
-        .flatten()
-        .filter(|line| line.applied)
-    {
-        if let (Some(name), Some(value)) = (&line.name, &line.value) {
-            values.insert(name.to_ascii_lowercase(), value.clone());
-        }
-    }
-    for setting in &server.settings {
-        let of_server = ["configuration file", "command line", "environment variable"]
-            .contains(&setting.source.as_str());
-        if let (true, Some(value)) = (of_server, &setting.value) {
-            values.insert(setting.name.to_ascii_lowercase(), value.clone());
-        }
-    }
     let mut text = String::new();
     let preload = preload_in_target(server, target);
     if !preload.is_empty() {
@@ -254,9 +243,9 @@ fn settings_conf(server: &ServerFacts, target: &TargetFacts) -> String {
             quote::conf_value(&preload.join(","))
         );
     }
-    for (name, value) in &values {
-        if carried(name, target.version, target) && !value.chars().any(char::is_control) {
-            let _ = writeln!(text, "{name} = {}", quote::conf_value(value));
+    for (name, set) in &in_force::settings(server) {
+        if carried(name, target.version, target) && !set.value.chars().any(char::is_control) {
+            let _ = writeln!(text, "{name} = {}", quote::conf_value(&set.value));
         }
     }
     text

@@ -84,6 +84,9 @@ pub struct Asked {
     pub outage_budget_ms: Option<u64>,
 }
 
+/// What stands for the transfer mode where `pg_dump` and `pg_restore` carry the data.
+pub const DUMP: &str = "dump";
+
 /// Where the data is, from which version to which, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -100,7 +103,7 @@ pub struct Upgrade {
     pub old_image: String,
     /// New image.
     pub new_image: String,
-    /// Transfer mode that was chosen: `clone`, `link`, `copy` or `swap`.
+    /// Transfer mode that was chosen: `clone`, `link`, `copy` or `swap`; or [`DUMP`].
     pub transfer: String,
     /// Why that mode.
     pub transfer_reason: String,

@@ -43,6 +43,7 @@ can_go_back() {
 # go_back REASON DETAIL: from any step to the old cluster in the data directory, then the result.
 go_back() {
   stop_servers
+  rm -rf "$WORK/dump" "$WORK/loaded"
   if swapped; then
     json "$2"
     result "\"outcome\":\"failed\",\"back\":false,\"needs\":\"snapshot\",\"reason\":\"$1\",\"log_tail\":$JSON" lost
@@ -52,7 +53,14 @@ go_back() {
   # 1: new entries are in the data directory; 2: it holds the guard alone; 0: some of the old cluster's may still be there.
   case $STEP in
     place | placed) MOVED=1 ;;
-    guarded | pg_upgrade | upgraded) MOVED=2 ;;
+    guarded | pg_upgrade | upgraded)
+      MOVED=2
+      # What was loaded so far is worth nothing, and a full disk needs the room.
+      if [ "$TRANSFER" = dump ]; then
+        trash "$NEW"
+        empty_trash
+      fi
+      ;;
   esac
   FAILED=failed-$TO
   back_n=2

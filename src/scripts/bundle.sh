@@ -16,10 +16,13 @@ if [ -e "$PGO/complete" ]; then
   exit 0
 fi
 
+# With PGUP_TRY the main container is told instead: it has more to say.
 fail() {
   json "$2"
   event refused "\"reason\":\"$1\",\"detail\":$JSON"
-  exit 3
+  if [ -z "${PGUP_TRY:-}" ]; then exit 3; fi
+  printf '%s\n' "$2" >"$PGO/refused"
+  exit 0
 }
 
 find_bin "${PGUP_FROM:?}" pg_controldata || fail old_programs "no PostgreSQL $PGUP_FROM in this image"
@@ -55,7 +58,8 @@ done
 # A copy that was cut short is made again from the start.
 rm -rf "${PGO:?}"/* "$PGO"/.[!.]*
 mkdir -p "$PGO$bin" "$PGO$lib" "$PGO$share" "$PGO/so" "$PGO/lib/locale"
-for program in postgres pg_ctl pg_controldata pg_resetwal; do
+programs='postgres pg_ctl pg_controldata pg_resetwal initdb'
+for program in $programs; do
   cp -L "$bin/$program" "$PGO$bin/.$program"
 done
 # JIT is switched off and its compiler is most of the size.
@@ -71,7 +75,7 @@ done
 
 # The closure of the programs and of every loadable library; a library that lacks one is left to fail when it is used.
 {
-  for file in "$bin/postgres" "$bin/pg_ctl" "$bin/pg_controldata" "$bin/pg_resetwal"; do "$loader" --list "$file"; done
+  for program in $programs; do "$loader" --list "$bin/$program"; done
   find "$PGO$lib" -name '*.so*' -type f -exec sh -c 'for f; do "$0" --list "$f"; done' "$loader" {} +
 } 2>/dev/null | sed -n 's/^.* => \(\/[^ ]*\) (.*$/\1/p' | sort -u >"$PGO/closure"
 while IFS= read -r file; do cp -L "$file" "$PGO/so/"; done <"$PGO/closure"
@@ -88,7 +92,7 @@ if [ "$PGO" = /pgo ] && [ -e "$PGO/so/libc.so.6" ]; then
   sed -i 's#/usr/lib/locale#/pgo/lib/locale#g' "$PGO/so/libc.so.6"
 fi
 # pg_ctl looks for "postgres" beside itself: wrappers have the names, the programs a dot before theirs.
-for program in postgres pg_ctl pg_controldata pg_resetwal; do
+for program in $programs; do
   printf '#!/bin/sh\nexec %s/ld.so --library-path %s/so %s%s/.%s "$@"\n' "$PGO" "$PGO" "$PGO" "$bin" "$program" >"$PGO$bin/$program"
   chmod 0755 "$PGO$bin/$program"
 done

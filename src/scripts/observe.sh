@@ -86,8 +86,9 @@ SELECT json_build_object('k', CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN '
   'grants', CASE WHEN c.relacl IS NULL THEN NULL ELSE (SELECT string_agg(w, ' ' ORDER BY w COLLATE "C") FROM (SELECT DISTINCT coalesce((SELECT encode(namesend(rolname), 'escape') FROM pg_roles WHERE oid = x.grantee), 'public')
     || '=' || x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END AS w FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner AND x.privilege_type <> 'MAINTAIN') q) END,
   'sequence', (SELECT concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmax, seqmin, seqcache, seqcycle) FROM pg_sequence WHERE seqrelid = c.oid AND c.relkind = 'S')),
-  'f', CASE WHEN relkind IN ('r', 'm', 'S') THEN pg_relation_filepath(c.oid) END, 'b', $(size_sql c "relkind IN ('r', 'm', 'S')"))
+  'm', e.objid IS NOT NULL, 'f', CASE WHEN relkind IN ('r', 'm', 'S') THEN pg_relation_filepath(c.oid) END, 'b', $(size_sql c "relkind IN ('r', 'm', 'S')"))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = c.relowner LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
+$(member_sql pg_class c.oid)
 LEFT JOIN (SELECT attrelid, count(*) AS columns, md5(string_agg(attname::text || ' ' || CASE WHEN y.relkind = 'v' THEN '' ELSE format_type(atttypid, atttypmod)
     || CASE WHEN attnotnull THEN ' n' ELSE '' END || CASE WHEN atthasdef THEN ' d' ELSE '' END $pgup_column_more END, ',' ORDER BY attnum)) AS digest
   FROM pg_attribute JOIN pg_class y ON y.oid = attrelid WHERE attrelid >= 16384 AND attnum > 0 AND NOT attisdropped AND y.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') GROUP BY attrelid) a ON a.attrelid = c.oid
@@ -104,8 +105,9 @@ WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND $p
 SELECT json_build_object('k', 'index', 'd', $pgup_db, 's', encode(namesend(n.nspname), 'escape'), 'o', encode(namesend(c.relname), 'escape'), 'v', json_build_object(
   'table', encode(namesend(h.relname), 'escape'), 'method', m.amname, 'unique', indisunique, 'primary', indisprimary, 'exclusion', indisexclusion, 'valid', indisvalid AND indisready AND indislive,
   'replicaIdentity', indisreplident, 'clustered', indisclustered, 'columns', indkey::text, 'partial', indpred IS NOT NULL, 'tablespace', encode(namesend(t.spcname), 'escape'), 'partitioned', c.relkind = 'I'),
-  'f', CASE WHEN c.relkind = 'i' THEN pg_relation_filepath(c.oid) END, 'b', $(size_sql c "c.relkind = 'i'"))
+  'm', e.objid IS NOT NULL, 'f', CASE WHEN c.relkind = 'i' THEN pg_relation_filepath(c.oid) END, 'b', $(size_sql c "c.relkind = 'i'"))
 FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_class h ON h.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am m ON m.oid = c.relam
+$(member_sql pg_class h.oid)
 LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE c.oid >= 16384 AND $pgup_user_schema;
 
 -- The names of TOAST tables hold a number; they are known by their owner.
@@ -130,40 +132,44 @@ SELECT 'SELECT json_build_object(''k'', ''sequence value'', ''d'', ' || quote_li
   WHERE c.oid >= 16384 AND $pgup_user_schema) q GROUP BY part \\gexec
 
 -- Constructors of ranges and their casts belong to the type and grow in number with 14.
-SELECT json_build_object('k', 'routines', 'd', $pgup_db, 'o', encode(namesend(nspname), 'escape'), 'v', json_build_object('count', count(*), 'digest', md5(string_agg(proname::text || pronargs, ',' ORDER BY proname::text COLLATE "C", pronargs))))
-FROM pg_proc c JOIN pg_namespace n ON n.oid = pronamespace WHERE c.oid >= 16384 AND $pgup_user_schema
+SELECT json_build_object('k', 'routines', 'd', $pgup_db, 'o', encode(namesend(nspname), 'escape'), 'v', json_build_object('count', count(*) FILTER (WHERE e.objid IS NULL),
+  'digest', md5(string_agg(proname::text || pronargs, ',' ORDER BY proname::text COLLATE "C", pronargs) FILTER (WHERE e.objid IS NULL)), 'ofExtensions', count(e.objid)))
+FROM pg_proc c JOIN pg_namespace n ON n.oid = pronamespace $(member_sql pg_proc c.oid) WHERE c.oid >= 16384 AND $pgup_user_schema
 AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = c.oid AND deptype = 'i') GROUP BY nspname;
 
 SELECT json_build_object('k', CASE typtype WHEN 'd' THEN 'domain' WHEN 'e' THEN 'enum' WHEN 'r' THEN 'range' ELSE 'type' END, 'd', $pgup_db, 's', encode(namesend(nspname), 'escape'), 'o', encode(namesend(typname), 'escape'),
   'v', json_build_object('owner', encode(namesend(rolname), 'escape'), 'notNull', typnotnull, 'labels', (SELECT md5(string_agg(enumlabel::text, ',' ORDER BY enumsortorder)) FROM pg_enum WHERE enumtypid = c.oid),
-  'checks', (SELECT count(*) FROM pg_constraint WHERE contypid = c.oid AND contype = 'c')))
-FROM pg_type c JOIN pg_namespace n ON n.oid = typnamespace JOIN pg_roles r ON r.oid = typowner WHERE c.oid >= 16384 AND typtype IN ('b', 'd', 'e', 'r') AND $pgup_user_schema
+  'checks', (SELECT count(*) FROM pg_constraint WHERE contypid = c.oid AND contype = 'c')), 'm', x.objid IS NOT NULL)
+FROM pg_type c JOIN pg_namespace n ON n.oid = typnamespace JOIN pg_roles r ON r.oid = typowner $(member_sql pg_type c.oid x) WHERE c.oid >= 16384 AND typtype IN ('b', 'd', 'e', 'r') AND $pgup_user_schema
 AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = c.oid);
 
-SELECT json_build_object('k', k, 'd', $pgup_db, 's', encode(namesend(s), 'escape'), 'o', encode(namesend(o), 'escape'), 'v', v) FROM (
-  SELECT 'collation' AS k, nspname AS s, collname AS o, json_build_object('provider', collprovider, 'locale', coalesce(to_jsonb(c)->>'colllocale', to_jsonb(c)->>'colliculocale', collcollate)) AS v FROM pg_collation c JOIN pg_namespace n ON n.oid = collnamespace WHERE c.oid >= 16384 AND $pgup_user_schema
-  UNION ALL SELECT 'statistics', nspname, stxname, json_build_object('columns', stxkeys::text) FROM pg_statistic_ext c JOIN pg_namespace n ON n.oid = stxnamespace WHERE $pgup_user_schema
-  UNION ALL SELECT 'conversion', nspname, conname, '{}' FROM pg_conversion c JOIN pg_namespace n ON n.oid = connamespace WHERE c.oid >= 16384 AND $pgup_user_schema
-  UNION ALL SELECT 'text search configuration', nspname, cfgname, '{}' FROM pg_ts_config c JOIN pg_namespace n ON n.oid = cfgnamespace WHERE c.oid >= 16384 AND $pgup_user_schema
-  UNION ALL SELECT 'text search dictionary', nspname, dictname, '{}' FROM pg_ts_dict c JOIN pg_namespace n ON n.oid = dictnamespace WHERE c.oid >= 16384 AND $pgup_user_schema
-  UNION ALL SELECT 'language', NULL, lanname, '{}' FROM pg_language WHERE lanname NOT IN ('internal', 'c', 'sql', 'plpgsql')
-  UNION ALL SELECT 'access method', NULL, amname, '{}' FROM pg_am WHERE oid >= 16384
-  UNION ALL SELECT 'foreign data wrapper', NULL, fdwname, '{}' FROM pg_foreign_data_wrapper WHERE oid >= 16384
-  UNION ALL SELECT 'foreign server', NULL, srvname, '{}' FROM pg_foreign_server WHERE oid >= 16384
-  UNION ALL SELECT 'event trigger', NULL, evtname, json_build_object('event', evtevent, 'enabled', evtenabled, 'tags', array_to_string(evttags, ', ')) FROM pg_event_trigger
-  UNION ALL SELECT 'publication', NULL, pubname, json_build_object('allTables', puballtables, 'tables', (SELECT count(*) FROM pg_publication_rel WHERE prpubid = p.oid)) FROM pg_publication p
-  UNION ALL SELECT 'subscription', NULL, subname, '{}' FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-) q;
+SELECT json_build_object('k', k, 'd', $pgup_db, 's', encode(namesend(s), 'escape'), 'o', encode(namesend(o), 'escape'), 'v', v, 'm', e.objid IS NOT NULL) FROM (
+  SELECT 'collation' AS k, nspname AS s, collname AS o, json_build_object('provider', collprovider, 'locale', coalesce(to_jsonb(c)->>'colllocale', to_jsonb(c)->>'colliculocale', collcollate)) AS v, c.tableoid AS class, c.oid FROM pg_collation c JOIN pg_namespace n ON n.oid = collnamespace WHERE c.oid >= 16384 AND $pgup_user_schema
+  UNION ALL SELECT 'statistics', nspname, stxname, json_build_object('columns', stxkeys::text), c.tableoid, c.oid FROM pg_statistic_ext c JOIN pg_namespace n ON n.oid = stxnamespace WHERE $pgup_user_schema
+  UNION ALL SELECT 'conversion', nspname, conname, '{}', c.tableoid, c.oid FROM pg_conversion c JOIN pg_namespace n ON n.oid = connamespace WHERE c.oid >= 16384 AND $pgup_user_schema
+  UNION ALL SELECT 'text search configuration', nspname, cfgname, '{}', c.tableoid, c.oid FROM pg_ts_config c JOIN pg_namespace n ON n.oid = cfgnamespace WHERE c.oid >= 16384 AND $pgup_user_schema
+  UNION ALL SELECT 'text search dictionary', nspname, dictname, '{}', c.tableoid, c.oid FROM pg_ts_dict c JOIN pg_namespace n ON n.oid = dictnamespace WHERE c.oid >= 16384 AND $pgup_user_schema
+  UNION ALL SELECT 'language', NULL, lanname, '{}', tableoid, oid FROM pg_language WHERE lanname NOT IN ('internal', 'c', 'sql', 'plpgsql')
+  UNION ALL SELECT 'access method', NULL, amname, '{}', tableoid, oid FROM pg_am WHERE oid >= 16384
+  UNION ALL SELECT 'foreign data wrapper', NULL, fdwname, '{}', tableoid, oid FROM pg_foreign_data_wrapper WHERE oid >= 16384
+  UNION ALL SELECT 'foreign server', NULL, srvname, '{}', tableoid, oid FROM pg_foreign_server WHERE oid >= 16384
+  UNION ALL SELECT 'event trigger', NULL, evtname, json_build_object('event', evtevent, 'enabled', evtenabled, 'tags', array_to_string(evttags, ', ')), tableoid, oid FROM pg_event_trigger
+  UNION ALL SELECT 'publication', NULL, pubname, json_build_object('allTables', puballtables, 'tables', (SELECT count(*) FROM pg_publication_rel WHERE prpubid = p.oid)), tableoid, oid FROM pg_publication p
+  UNION ALL SELECT 'subscription', NULL, subname, '{}', tableoid, oid FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+) q LEFT JOIN pg_depend e ON e.classid = q.class AND e.objid = q.oid AND e.deptype = 'e';
 
-SELECT json_build_object('k', k, 'd', $pgup_db, 'v', json_build_object('count', n)) FROM (
-  SELECT 'operators' AS k, count(*) AS n FROM pg_operator c JOIN pg_namespace n ON n.oid = oprnamespace WHERE c.oid >= 16384 AND $pgup_user_schema
-  UNION ALL SELECT 'operator classes', count(*) FROM pg_opclass c JOIN pg_namespace n ON n.oid = opcnamespace WHERE c.oid >= 16384 AND $pgup_user_schema
-  UNION ALL SELECT 'casts', count(*) FROM pg_cast c WHERE oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_cast'::regclass AND objid = c.oid AND deptype = 'i')
-  UNION ALL SELECT 'user mappings', count(*) FROM pg_user_mapping
-  UNION ALL SELECT 'default privileges', count(*) FROM pg_default_acl
+SELECT json_build_object('k', k, 'd', $pgup_db, 'v', json_build_object('count', n - m, 'ofExtensions', m)) FROM (
+  SELECT 'operators' AS k, count(*) AS n, count(e.objid) AS m FROM pg_operator c JOIN pg_namespace n ON n.oid = oprnamespace $(member_sql pg_operator c.oid) WHERE c.oid >= 16384 AND $pgup_user_schema
+  UNION ALL SELECT 'operator classes', count(*), count(e.objid) FROM pg_opclass c JOIN pg_namespace n ON n.oid = opcnamespace $(member_sql pg_opclass c.oid) WHERE c.oid >= 16384 AND $pgup_user_schema
+  UNION ALL SELECT 'casts', count(*), count(e.objid) FROM pg_cast c $(member_sql pg_cast c.oid) WHERE c.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_cast'::regclass AND objid = c.oid AND deptype = 'i')
+  UNION ALL SELECT 'user mappings', count(*), 0 FROM pg_user_mapping
+  UNION ALL SELECT 'default privileges', count(*), 0 FROM pg_default_acl
 ) q WHERE n > 0;
 SQL
 }
+
+# member_sql CATALOG OID [ALIAS]: a join that finds the extension an object belongs to, which decides about it in its own version.
+member_sql() { printf '%s' "LEFT JOIN pg_depend ${3:-e} ON ${3:-e}.classid = '$1'::regclass AND ${3:-e}.objid = $2 AND ${3:-e}.deptype = 'e'"; }
 
 # size_sql ALIAS CONDITION: bytes of the main fork; one stat for each relation and no lock, but for those of several segments.
 size_sql() {
@@ -304,10 +310,11 @@ compare_sql() {
 \set after `cat <&4`
 \set sizes `LC_ALL=C grep -E '^[0-9]+ (base|global|pg_tblspc)/([^ ]*/)?[0-9]+([.][0-9]+)?$' <&5`
 -- Most lines are equal to the byte and only the others are taken apart. No name can hold the marks: its quotes are escaped.
-WITH e AS (SELECT a.line AS a, b.line AS b FROM (SELECT line FROM unnest(string_to_array(:'before', E'\n')) AS line WHERE line LIKE '{"k" : "%, "v" : %' AND (:'level' = 'counts' OR line NOT LIKE '{"k" : "rows"%')) b
-  FULL JOIN (SELECT line FROM unnest(string_to_array(:'after', E'\n')) AS line WHERE line LIKE '{"k" : "%, "v" : %') a ON a.line = b.line),
-b AS (SELECT split_part(b, ', "v" : ', 1) AS key, b AS line, b::jsonb AS j FROM e WHERE a IS NULL),
-a AS (SELECT split_part(a, ', "v" : ', 1) AS key, a AS line, a::jsonb AS j FROM e WHERE b IS NULL),
+WITH e AS (SELECT a.line AS a, b.line AS b FROM (SELECT line FROM unnest(string_to_array(:'before', E'\n')) AS line WHERE line LIKE '{"k" : "%, "v" : %' AND (:'level' = 'counts' OR line NOT LIKE '{"k" : "rows"%') AND line !~ :'uncompared') b
+  FULL JOIN (SELECT line FROM unnest(string_to_array(:'after', E'\n')) AS line WHERE line LIKE '{"k" : "%, "v" : %' AND line !~ :'uncompared') a ON a.line = b.line),
+-- A load numbers columns anew and makes extensions in the version of the new server.
+b AS (SELECT split_part(b, ', "v" : ', 1) AS key, b AS line, CASE WHEN b ~ :'renumbered' THEN b::jsonb #- '{v,columns}' #- '{v,version}' #- '{v,ofExtensions}' ELSE b::jsonb END AS j FROM e WHERE a IS NULL),
+a AS (SELECT split_part(a, ', "v" : ', 1) AS key, a AS line, CASE WHEN a ~ :'renumbered' THEN a::jsonb #- '{v,columns}' #- '{v,version}' #- '{v,ofExtensions}' ELSE a::jsonb END AS j FROM e WHERE b IS NULL),
 m AS (SELECT split_part(a, '"', 4) AS k, a AS line, true AS here, true AS was, NULL::jsonb AS av, NULL::jsonb AS bv, NULL::jsonb AS ax, nullif(split_part(split_part(a, '"f" : "', 2), '"', 1), '') AS f, NULL::text AS bf,
     nullif(nullif(rtrim(split_part(a, '"b" : ', 2), '}'), 'null'), '')::bigint AS b, NULL::bigint AS bb, nullif(rtrim(split_part(a, CASE WHEN a LIKE '{"k" : "large objects"%' THEN '"count" : ' ELSE '"rows" : ' END, 2), '}'), '')::bigint AS n FROM e WHERE a IS NOT NULL AND b IS NOT NULL
   UNION ALL
@@ -322,7 +329,7 @@ p AS (SELECT q.*, coalesce(z1.bytes, z2.bytes) AS stopped, q.old_path IS NOT NUL
   FROM q CROSS JOIN t LEFT JOIN z z1 ON z1.path = q.path LEFT JOIN z z2 ON z2.path = q.old_path),
 lost AS (SELECT line::json->>'o' AS database FROM p WHERE k = 'database' AND NOT here), added AS (SELECT line::json->>'o' AS database FROM p WHERE k = 'database' AND NOT was),
 gone AS (SELECT '{"k" : "' || unnest(ARRAY['rows', 'sequence value']) || substr(key, strpos(key, '", "d" : ')) AS key FROM (SELECT split_part(line, ', "v" : ', 1) AS key FROM p WHERE NOT here AND k IN ('table', 'materialized view', 'sequence')) g),
-d AS (
+differs AS (
   SELECT k, line, 'missing' AS what, bv AS before, NULL::jsonb AS after FROM p WHERE was AND NOT here
     AND NOT (k = 'index' AND bv->>'valid' = 'false')
     -- Dropped by a writer between the observation and the stop.
@@ -347,13 +354,17 @@ d AS (
       WHEN k = 'large objects' THEN (av->>'count')::bigint < (bv->>'count')::bigint
       ELSE true END
   UNION ALL
-  SELECT k, line, 'size', CASE WHEN stopped IS NOT NULL THEN jsonb_build_object('bytes', stopped) END, jsonb_build_object('bytes', b) FROM p WHERE f IS NOT NULL AND known
+  SELECT k, line, 'size', CASE WHEN stopped IS NOT NULL THEN jsonb_build_object('bytes', stopped) END, jsonb_build_object('bytes', b) FROM p WHERE f IS NOT NULL AND known AND NOT :'loaded'::bool
     AND NOT (NOT was AND stopped IS NULL AND (:'writers' <> 'no' OR k IN ('toast', 'toast index') AND b <= 8192))
     AND (stopped IS NULL OR b IS NULL OR CASE WHEN :'writers' = 'no' THEN b <> stopped ELSE b < stopped END)
   UNION ALL
   -- Files that the listing does not hold are compared with the observation; equal lines are equal in this too.
-  SELECT k, line, 'size', jsonb_build_object('bytes', bb), jsonb_build_object('bytes', b) FROM p WHERE f IS NOT NULL AND bf IS NOT NULL AND NOT known AND CASE WHEN :'writers' = 'no' THEN b IS DISTINCT FROM bb ELSE b IS NULL END
+  SELECT k, line, 'size', jsonb_build_object('bytes', bb), jsonb_build_object('bytes', b) FROM p WHERE f IS NOT NULL AND bf IS NOT NULL AND NOT known AND NOT :'loaded'::bool AND CASE WHEN :'writers' = 'no' THEN b IS DISTINCT FROM bb ELSE b IS NULL END
 ),
+-- What an extension brings, a load takes from the new server's version of it.
+brought AS (SELECT '{"k" : "' || unnest(ARRAY['rows', 'sequence value']) || substr(key, strpos(key, '", "d" : ')) AS key FROM (
+  SELECT split_part(line, ', "v" : ', 1) AS key FROM unnest(string_to_array(:'before', E'\n')) AS line WHERE :'loaded'::bool AND line LIKE '%, "m" : true%') g),
+d AS (SELECT * FROM differs WHERE split_part(line, ', "v" : ', 1) NOT IN (SELECT key FROM brought)),
 n AS (SELECT row_number() OVER (ORDER BY CASE k WHEN 'server' THEN 0 WHEN 'database' THEN 1 WHEN 'role' THEN 2 WHEN 'schema' THEN 3 WHEN 'extension' THEN 4 WHEN 'table' THEN 5 WHEN 'rows' THEN 6 ELSE 7 END, what, k, split_part(line, ', "v" : ', 1) COLLATE "C") AS place, d.*, line::json AS j FROM d)
 SELECT json_build_object('event', 'difference', 'kind', k, 'what', what, 'database', j->>'d', 'object', CASE WHEN j->>'s' IS NULL THEN j->>'o' WHEN k = 'membership' THEN (j->>'o') || ' in ' || (j->>'s') ELSE (j->>'s') || '.' || (j->>'o') END, 'before', before, 'after', after) AS line FROM n WHERE place <= 50
 UNION ALL
@@ -398,8 +409,15 @@ pgup_writers=${pgup_writers#writers=}
 # Without the listing of the stopped directory the result says so, and the client decides.
 pgup_sizes=/dev/null
 [ ! -r "$pgup_run/sizes" ] || pgup_sizes=$pgup_run/sizes
+# After a dump and a load the files are others: TOAST tables, sizes, numbers of columns say nothing.
+pgup_loaded=false pgup_uncompared='^$' pgup_renumbered='^$'
+if [ -e "$pgup_run/loaded" ]; then
+  pgup_loaded=true pgup_uncompared='^{"k" : "(toast|toast index|large object data)"|, "m" : true'
+  pgup_renumbered='^{"k" : "(index|statistics|extension|routines|operators|operator classes|casts)"'
+fi
 {
   printf '\\set level %s\n\\set writers %s\n' "$pgup_taken" "${pgup_writers:-unknown}"
+  printf "\\\\set loaded %s\n\\\\set uncompared '%s'\n\\\\set renumbered '%s'\n" "$pgup_loaded" "$pgup_uncompared" "$pgup_renumbered"
   compare_sql
 } | run_psql 3<"$pgup_run/observed-before" 4<"$pgup_run/observed-after" 5<"$pgup_sizes" | {
   pgup_end=

@@ -110,7 +110,10 @@ attempt() {
       continue
     fi
     failure_log
-    go_back pg_upgrade "$TAIL"
+    case $TRANSFER in
+      dump) go_back dump "$TAIL" ;;
+      *) go_back pg_upgrade "$TAIL" ;;
+    esac
     return 0
   done
 }
@@ -164,7 +167,10 @@ run_pg_upgrade() {
   fi
   clock
   UPGRADE_BEGIN=$NOW
-  "$NEW_BIN/pg_upgrade" "$@" >"$BOX/fifo" 2>&1 &
+  case $TRANSFER in
+    dump) dump_and_load >"$BOX/fifo" 2>&1 & ;;
+    *) "$NEW_BIN/pg_upgrade" "$@" >"$BOX/fifo" 2>&1 & ;;
+  esac
   UPGRADE_PID=$!
   event pg_upgrade "\"attempt\":$ATTEMPTS,\"since_stop_ms\":$((UPGRADE_BEGIN - SEEN))"
   carry &

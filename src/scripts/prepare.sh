@@ -116,14 +116,15 @@ check_reflink() {
   [ "$REFLINK" != false ] || refuse no_reflink "the file system of $DATA does not clone files"
 }
 
-# init_new: the new cluster, made anew. Sets TAIL when it cannot.
-init_new() {
-  trash "$NEW"
-  empty_trash
-  set -- -D "$NEW" -U "$SUPERUSER" -A trust -N --wal-segsize="$((C_WALSEG / 1048576))"
+# init_cluster PROGRAMS DIR MAJOR: an empty cluster like the old one. Sets TAIL when it cannot.
+init_cluster() {
+  init_bin=$1 init_major=$3
+  set -- -D "$2" -U "$SUPERUSER" -A trust -N
+  # Before 11 the size of segments was fixed when the server was built.
+  case $init_major in 9.* | 10) ;; *) set -- "$@" --wal-segsize="$((C_WALSEG / 1048576))" ;; esac
   if [ "$C_CHECKSUMS" != 0 ]; then
     set -- "$@" --data-checksums
-  elif [ "$TO" -ge 18 ]; then
+  elif [ "${init_major%.*}" -ge 18 ]; then
     set -- "$@" --no-data-checksums
   fi
   if [ "${PGUP_GROUP_ACCESS:-0}" = 1 ]; then set -- "$@" --allow-group-access; fi
@@ -132,15 +133,22 @@ init_new() {
   if [ -n "${PGUP_LC_CTYPE:-}" ]; then set -- "$@" --lc-ctype="$PGUP_LC_CTYPE"; fi
   case ${PGUP_LOCALE_PROVIDER:-libc} in
     icu)
-      [ "$TO" -lt 15 ] || set -- "$@" --locale-provider=icu
-      if [ "$TO" -ge 15 ] && [ -n "${PGUP_ICU_LOCALE:-}" ]; then set -- "$@" --icu-locale="$PGUP_ICU_LOCALE"; fi
+      [ "${init_major%.*}" -lt 15 ] || set -- "$@" --locale-provider=icu
+      if [ "${init_major%.*}" -ge 15 ] && [ -n "${PGUP_ICU_LOCALE:-}" ]; then set -- "$@" --icu-locale="$PGUP_ICU_LOCALE"; fi
       ;;
-    builtin) [ "$TO" -lt 17 ] || set -- "$@" --locale-provider=builtin --builtin-locale="${PGUP_ICU_LOCALE:-C.UTF-8}" ;;
+    builtin) [ "${init_major%.*}" -lt 17 ] || set -- "$@" --locale-provider=builtin --builtin-locale="${PGUP_ICU_LOCALE:-C.UTF-8}" ;;
   esac
-  if ! "$NEW_BIN/initdb" "$@" >"$BOX/initdb.log" 2>&1; then
-    tail_of "$BOX/initdb.log" 15 1500
+  if ! "$init_bin/initdb" "$@" >"$BOX/initdb-$init_major.log" 2>&1; then
+    tail_of "$BOX/initdb-$init_major.log" 15 1500
     return 1
   fi
+}
+
+# init_new: the new cluster, made anew. Sets TAIL when it cannot.
+init_new() {
+  trash "$NEW"
+  empty_trash
+  init_cluster "$NEW_BIN" "$NEW" "$TO"
 }
 
 configure_new() {
@@ -180,7 +188,7 @@ prepare() {
   old_programs || refuse old_programs "the copied programs of PostgreSQL $FROM are not complete"
   new_programs || refuse new_programs "this image has no pg_upgrade of PostgreSQL $TO"
   case $TRANSFER in
-    clone | link | copy) ;;
+    clone | link | copy | dump) ;;
     swap) [ "$TO" -ge 18 ] || refuse transfer "swap needs PostgreSQL 18" ;;
     *) refuse transfer "unknown transfer mode $TRANSFER" ;;
   esac

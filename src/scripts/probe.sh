@@ -2,12 +2,16 @@
 # shellcheck shell=dash
 # Main container of the probe pod, NEW image: says what this image and this volume are. With PGUP_READONLY nothing is
 # written to the volume; without it one test file at a time, removed at once.
-# Env: PGUP_TO, PGUP_DATA, PGUP_FROM (where /pgo has the old programs), PGUP_WORK (optional: this candidate alone).
+# Env: PGUP_TO, PGUP_DATA, PGUP_FROM (where /pgo has the old programs), and that of schema.sh.
 # The capitals are set by lib.sh.
 # shellcheck disable=SC2153
 set -u
 # shellcheck source=lib.sh disable=SC1091
 . "${0%/*}/lib.sh"
+# shellcheck source=prepare.sh disable=SC1091
+. "${0%/*}/prepare.sh"
+# shellcheck source=schema.sh disable=SC1091
+. "${0%/*}/schema.sh"
 clock_start
 trap 'exit 143' TERM INT HUP
 
@@ -254,13 +258,8 @@ volume() {
   done
   json_list "$@"
   entries=$JSON
-  old_bin=
-  if [ -e "$PGO/complete" ] && [ -e "$PGO/bindir" ]; then
-    read -r old_bin <"$PGO/bindir"
-    old_bin=$PGO$old_bin
-  elif [ "$MAJOR" = "$version" ]; then
-    old_bin=$BIN
-  fi
+  old_bin=$OLD_BIN
+  if [ -z "$old_bin" ] && [ "$PGUP_TO" = "$version" ]; then old_bin=$BIN; fi
   control=null old_version=''
   if [ -n "$old_bin" ] && control_read "$old_bin" "$data"; then
     control_members
@@ -274,11 +273,70 @@ volume() {
   event volume "\"data\":$JSON,\"exists\":true,\"owner\":$BOOL,\"uid\":$(stat -c %u "$data"),\"gid\":$(stat -c %g "$data"),\"mode\":\"$(stat -c %a "$data")\",\"writable_parent\":$writable_parent,\"writable_data\":$writable_data,\"reflink\":$REFLINK,\"exchange\":$EXCHANGE,\"fstype\":\"$fstype\",\"free_bytes\":$free_bytes,\"total_bytes\":$total_bytes,\"free_inodes\":$free_inodes,\"total_inodes\":$total_inodes,\"data_bytes\":$((${kib:-0} * 1024)),\"data_files\":$files,\"pg_version\":\"$version\",\"old_version\":\"$old_version\",\"postmaster_pid\":$pid_file,\"state\":$state,\"wal_link\":$wal_link,\"wal_here\":$wal_here,\"tablespaces\":[$tablespaces],\"entries\":$entries,\"control\":$control"
 }
 
+# old_programs: where the copies of them are, when there is one.
+old_programs() {
+  OLD_BIN=
+  if [ -e "$PGO/complete" ] && [ -e "$PGO/bindir" ]; then
+    read -r OLD_BIN <"$PGO/bindir"
+    OLD_BIN=$PGO$OLD_BIN
+  fi
+}
+
+# old_event: they run here, and start a server where one is wanted.
+old_event() {
+  found='' why=''
+  if [ -e "$PGO/refused" ]; then
+    read -r why <"$PGO/refused"
+  elif [ -z "$OLD_BIN" ]; then
+    return 0
+  elif ! found=$("$OLD_BIN/postgres" --version 2>&1); then
+    why=$found found=''
+  elif [ -n "${PGUP_SCHEMA:-}" ]; then
+    wait "$scratch_old" "$scratch_new"
+    if [ -e "$BOX/old.failed" ]; then why=$(cat "$BOX/old.failed"); fi
+  fi
+  json "$why"
+  why=$JSON
+  json "$found"
+  event old_programs "\"version\":$JSON,\"failed\":$why"
+}
+
+# configuration: the settings in force on the running server, judged by the new one. Names are judged before values, so what it
+# complains about is taken out and it is asked again.
+configuration() {
+  [ -e "$PLAN/in-force.conf" ] || return 0
+  mkdir -p "$BOX/conf"
+  cp "$PLAN/in-force.conf" "$BOX/conf/postgresql.conf"
+  : >"$BOX/conf/postgresql.auto.conf"
+  set --
+  for _ in 1 2 3 4 5 6; do
+    if "$BIN/postgres" -C port -D "$BOX/conf" >/dev/null 2>"$BOX/conf.err"; then break; fi
+    while IFS= read -r line; do
+      case $line in
+        *' contains errors'*) ;;
+        *LOG:\ *) set -- "$@" "${line#*LOG:  }" ;;
+        *FATAL:\ *) set -- "$@" "${line#*FATAL:  }" ;;
+        *HINT:\ *) set -- "$@" "HINT: ${line#*HINT:  }" ;;
+      esac
+    done <"$BOX/conf.err"
+    sed -n 's/.* parameter "\([^"]*\)".*/\1/p' "$BOX/conf.err" >"$BOX/conf.names"
+    [ -s "$BOX/conf.names" ] || break
+    while read -r name; do sed -i "/^$name = /d" "$BOX/conf/postgresql.conf"; done <"$BOX/conf.names"
+  done
+  json_list "$@"
+  event configuration "\"said\":$JSON"
+}
+
 target
+old_programs
 locale -a 2>/dev/null | list_event locales names
 directories
+scratch_begin
 extensions
 libraries
 settings
+configuration
 if [ -n "${PGUP_DATA:-}" ]; then volume; fi
+old_event
+schema
 event 'done'

@@ -80,7 +80,11 @@ pub enum Step {
         stopped: bool,
     },
     /// Waits for the worker's result.
-    AwaitUpgrade,
+    AwaitUpgrade {
+        /// `pg_dump` and `pg_restore` carry the data.
+        #[serde(default)]
+        by_dump: bool,
+    },
     /// Waits until a volume snapshot is ready to use.
     AwaitSnapshot {
         /// Name of the VolumeSnapshot.
@@ -214,7 +218,7 @@ impl Step {
             }
             Self::Observe { level } => verify::observe(acting, level).await,
             Self::Stop { from } => server::stop(acting, *from).await,
-            Self::AwaitUpgrade => worker::await_result(acting).await,
+            Self::AwaitUpgrade { .. } => worker::await_result(acting).await,
             Self::Snapshot {
                 name,
                 class,
@@ -273,7 +277,10 @@ impl fmt::Display for Step {
             Self::Observe { .. } => f.write_str("record what verification compares with"),
             Self::Stop { .. } => f.write_str("stop the old server"),
             Self::Snapshot { name, .. } => write!(f, "snapshot the data claim as {name}"),
-            Self::AwaitUpgrade => f.write_str("run pg_upgrade behind the guard"),
+            Self::AwaitUpgrade { by_dump: false } => f.write_str("run pg_upgrade behind the guard"),
+            Self::AwaitUpgrade { by_dump: true } => {
+                f.write_str("dump the old cluster and load the new one behind the guard")
+            }
             Self::AwaitSnapshot { name, .. } => {
                 write!(f, "wait until volume snapshot {name} is ready to use")
             }

@@ -9,6 +9,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::k8s::K8s;
 use crate::k8s::logs::{LogError, LogFollower};
+use crate::record::DUMP;
 
 /// Name of the main container of a pod of ours.
 pub const CONTAINER: &str = "worker";
@@ -232,15 +233,25 @@ pub async fn await_result(acting: &mut Acting<'_>) -> Result<String> {
         }
     })?;
     acting.record.result = Some(result.clone());
+    let by_dump = acting
+        .record
+        .upgrade
+        .as_ref()
+        .is_some_and(|u| u.transfer == DUMP);
+    let means = if by_dump {
+        "dump and load"
+    } else {
+        "pg_upgrade"
+    };
     if result["outcome"] == "upgraded" {
         let ms = result["pg_upgrade_ms"].as_u64().unwrap_or(0);
         return Ok(format!(
-            "pg_upgrade {}",
+            "{means} {}",
             crate::output::human_seconds(Duration::from_millis(ms))
         ));
     }
     let reason = result["reason"].as_str().unwrap_or("unknown");
-    let mut failure = Failure::new(Exit::Failed, format!("pg_upgrade failed: {reason}"));
+    let mut failure = Failure::new(Exit::Failed, format!("{means} failed: {reason}"));
     let detail = result["log_tail"].as_str().or(result["detail"].as_str());
     if let Some(detail) = detail.filter(|d| !d.is_empty()) {
         failure = failure.hint(format!("its log ended with:\n{detail}"));

@@ -26,11 +26,12 @@ fn a_rich_and_healthy_server_has_no_finding_above_info() {
                 pg.sql("postgres", include_str!("../support/healthy.sql"));
                 let line = format!("preflight {} --to {to} -o json", instance.workload());
                 let report = space.plugin(&line).exits(0).json();
+                // Not proved would be an info; on these it is proved.
                 let loud: Vec<_> = report["findings"]
                     .as_array()
                     .unwrap()
                     .iter()
-                    .filter(|finding| finding["severity"] != "info")
+                    .filter(|f| f["severity"] != "info" || f["check"] == "schema-restore")
                     .collect();
                 assert!(loud.is_empty(), "{name}: {loud:#?}");
             });

@@ -3,6 +3,7 @@
 mod clean;
 mod clients;
 mod down;
+mod dump;
 mod faults;
 mod input;
 mod kubernetes;

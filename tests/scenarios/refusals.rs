@@ -127,14 +127,28 @@ fn what_the_server_holds_is_refused_all_at_once() {
     pg.sql(
         "postgres",
         "CREATE TABLE removed_types (a abstime); CREATE DATABASE closed; UPDATE pg_database SET datallowconn = false WHERE datname = 'closed';
-         CREATE TABLE oids (r regproc); ALTER SYSTEM SET vacuum_defer_cleanup_age = 0;"
+         CREATE TABLE oids (r regproc); ALTER SYSTEM SET vacuum_defer_cleanup_age = 0; ALTER SYSTEM SET password_encryption = 'on';
+         CREATE VIEW \"of 13\" AS SELECT datlastsysoid FROM pg_database;"
             .replace("a abstime", "a regconfig")
             .as_str(),
     );
     let report = space.plugin("preflight --to 17 -o json").exits(3).json();
-    let text = report["findings"].to_string();
-    for word in ["closed", "regproc"] {
-        assert!(text.contains(word), "{word} is not in {report:#}");
+    let findings = report["findings"].as_array().unwrap();
+    let objects = findings
+        .iter()
+        .flat_map(|f| f["objects"].as_array().unwrap());
+    let objects: Vec<&str> = objects.map(|object| object.as_str().unwrap()).collect();
+    for object in [
+        "closed",
+        "postgres.public.oids.r",
+        "password_encryption = on (",
+        "postgres: VIEW \"public.of 13\": column pg_database.datlastsysoid does not exist",
+    ] {
+        let named = objects.iter().any(|o| o.starts_with(object));
+        assert!(named, "{object} is not in {report:#}");
+    }
+    for check in ["setting-values", "schema-restore"] {
+        assert!(findings.iter().any(|f| f["check"] == check), "{check}");
     }
     space.plugin("run --to 17 -y").exits(3);
     assert_eq!(pg.major(), 13);

@@ -58,7 +58,7 @@ random_kills() {
     # Three deaths make it go back; most rounds have one.
     n=$((RANDOM % 6))
     n=$((n < 3 ? 1 : n < 5 ? 2 : 3))
-    while ((n--)); do moments+=($((RANDOM % 2400 + 20))); done
+    while ((n--)); do moments+=($((RANDOM % ${span:-2400} + 20))); done
     summary=$(kill_round "${moments[@]}" 2>&1) || { echo "seed $seed round $i moments ${moments[*]}: $summary"; return 1; }
     printf '%s (%s)\n' "$summary" "${moments[*]}" >> "$base/logs/$test_name"
   done
@@ -82,4 +82,10 @@ kill_lanes() {
   tail -qn 1 "$base/logs/$name"-*.out | paste -sd';'
 }
 
+# A dump or a load that is cut off is begun again; what is half loaded never counts.
+dump_kills() {
+  span=4500 random_kills dump xfs $(((${PGUP_TEST_KILLS:-30} + 2) / 3)) "${PGUP_TEST_SEED:-$RANDOM}"
+}
+
 t 'killed at random moments' kill_lanes
+t 'killed while dumping or loading' dump_kills

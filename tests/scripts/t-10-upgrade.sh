@@ -6,7 +6,7 @@
 upgrade_live() {
   instance "$1" "$5"
   worker_env "$2" "$3" "$4" "${@:6}"
-  ${tweak:-true}
+  ${tweak:-true} "$@"
   server_start "$test_name-old" "$2" "${server_args[@]}"
   before=$(facts "$test_name-old" "$2")
   bundle

@@ -36,6 +36,8 @@ const CROWDED: Proof = Cluster(
 );
 const REFUSED: Proof = Cluster("refusals", "images_and_modes_that_cannot_work");
 
+const CONTENTS: Proof = Cluster("refusals", "what_the_server_holds_is_refused_all_at_once");
+
 const PROOFS: &[(&str, Proof)] = &[
     (
         "access-mode",
@@ -110,6 +112,10 @@ const PROOFS: &[(&str, Proof)] = &[
     ("newline-names", Recorded("17-rich", "19")),
     ("not-null-inheritance", SEVENTEEN),
     ("old-clients", AROUND),
+    (
+        "old-programs",
+        Constructed("the old programs of the test images start in every newer one"),
+    ),
     ("open-databases", SEVENTEEN),
     (
         "operator-owned",
@@ -143,6 +149,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("role-makers", FIFTEEN),
     ("role-settings", FIFTEEN),
     ("scaled-object", CROWDED),
+    ("schema-restore", CONTENTS),
     ("search-path", THIRTEEN),
     ("server-arguments", FIFTEEN),
     (
@@ -154,7 +161,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ),
     ("server-tag", CROWDED),
     ("service-mesh", AROUND),
-    ("setting-values", THIRTEEN),
+    ("setting-values", CONTENTS),
     ("snapshot-class", REFUSED),
     ("sql-identifier-columns", Older),
     ("standbys", Server("fifteen_to_eighteen")),

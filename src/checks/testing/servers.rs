@@ -309,7 +309,7 @@ fn seventeen_to_eighteen() {
 #[test]
 #[ignore = "make test-servers"]
 fn eighteen_to_nineteen() {
-    let configuration = "standard_conforming_strings = off\nescape_string_warning = on\n";
+    let configuration = "escape_string_warning = on\n";
     let hba = "host all all 192.0.2.1/32 radius radiusservers=192.0.2.3 radiussecrets=x\n";
     let lab = three_states(
         "18",

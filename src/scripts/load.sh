@@ -1,0 +1,145 @@
+# The way of --method dump: the new server's own pg_dump reads the stopped old cluster behind the guard, pg_restore loads
+# the new one. It stands in for pg_upgrade, so its lines have the form of pg_upgrade's: a phase ends with "ok".
+# shellcheck shell=dash disable=SC2034,SC2154
+
+# Both servers listen in the same private directory.
+OLD_PORT=50432 NEW_PORT=50433
+
+# on_old DATABASE PROGRAM...: a program of the new version on the old cluster, which is only read, whatever a function in it
+# wants. The name goes by the environment, where libpq takes it as it is.
+on_old() {
+  on_database=$1 on_program=$2
+  shift 2
+  env PGOPTIONS='-c default_transaction_read_only=on' PGHOST="$BOX/sock" PGPORT="$OLD_PORT" PGUSER="$SUPERUSER" PGDATABASE="$on_database" \
+    "$NEW_BIN/$on_program" "$@"
+}
+
+on_new() {
+  on_database=$1 on_program=$2
+  shift 2
+  env PGHOST="$BOX/sock" PGPORT="$NEW_PORT" PGUSER="$SUPERUSER" PGDATABASE="$on_database" "$NEW_BIN/$on_program" "$@"
+}
+
+# ask DATABASE SQL: what the old cluster answers, unaligned.
+ask() { on_old "$1" psql -XAtq -v ON_ERROR_STOP=1 -c "$2"; }
+
+# name_of OID: sets NAME to the name of an old database.
+name_of() { NAME=$(ask template1 "SELECT datname FROM pg_catalog.pg_database WHERE oid = $1"); }
+
+# compression: sets ZIP to what this image's pg_dump was built with, the fastest first.
+compression() {
+  for ZIP in zstd:1 lz4:1 1; do
+    if on_old template1 pg_dump -Z "$ZIP" -Fd -f "$DUMP/try" --schema-only >/dev/null 2>&1; then break; fi
+    rm -rf "$DUMP/try"
+  done
+  rm -rf "$DUMP/try"
+}
+
+start_old() {
+  rm -f "$OLD/postmaster.pid"
+  "$OLD_BIN/pg_ctl" -D "$OLD" -w -l "$BOX/run/old-server.log" -o "$(quietly) ${PGUP_OLD_OPTIONS:-}" start >/dev/null 2>&1 || {
+    echo "the old server does not start:"
+    tail -n 15 "$BOX/run/old-server.log"
+    return 1
+  }
+}
+
+# A crash while loading throws the new cluster away, so nothing of it needs to be on the disk before the end.
+start_loading() {
+  loading="-c port=$NEW_PORT -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0"
+  loading="$loading -c max_wal_size=2GB -c checkpoint_timeout=1h -c shared_buffers=128MB -c maintenance_work_mem=256MB -c lc_messages=C"
+  loading="$loading -c default_transaction_read_only=off -c max_replication_slots=0 -c idle_session_timeout=0"
+  [ "$TO" -ge 14 ] || loading=${loading% -c idle_session_timeout=0}
+  (
+    PGUP_NEW_OPTIONS="$(quietly) ${PGUP_NEW_OPTIONS:-} $loading"
+    start_new "$NEW"
+  ) || {
+    echo "the new server does not start:"
+    tail -n 15 "$BOX/test.log"
+    return 1
+  }
+}
+
+# whole DIR: the dump of the database NAME has the data of every table, each in a file that is there.
+whole() {
+  "$NEW_BIN/pg_restore" --list "$1" >"$1.list" || return 1
+  in_dump=0
+  entries=$(sed -n 's/^\([0-9]*\); [0-9]* [0-9]* TABLE DATA .*/\1/p' "$1.list")
+  for entry in $entries; do
+    in_dump=$((in_dump + 1))
+    for file in "$1/$entry.dat"*; do
+      if [ ! -s "$file" ]; then
+        echo "the dump lacks the file of entry $entry"
+        return 1
+      fi
+    done
+  done
+  # Tables of extensions are made by CREATE EXTENSION; only what is marked as configuration has data of its own.
+  in_catalog=$(ask "$NAME" "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+    WHERE relkind = 'r' AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid AND deptype = 'e')") || return 1
+  [ "$in_dump" -ge "$in_catalog" ] || {
+    echo "the dump holds $in_dump of $in_catalog tables"
+    return 1
+  }
+}
+
+dump_all() {
+  databases=$(ask template1 "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datname <> 'template0' ORDER BY oid") || return 1
+  on_old template1 pg_dumpall --globals-only -f "$DUMP/globals.sql" -l template1 || return 1
+  compression
+  echo "Dumping roles and settings  ok"
+  for oid in $databases; do
+    name_of "$oid" || return 1
+    case $NAME in *"$NL"*)
+      echo "database $oid has a newline in its name: ALTER DATABASE … RENAME TO …"
+      return 1
+      ;;
+    esac
+    printf '%s' "$NAME" >"$DUMP/$oid.name"
+    on_old "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" --no-sync -f "$DUMP/$oid" || return 1
+    whole "$DUMP/$oid" || return 1
+    echo "Dumping database $oid  ok"
+  done
+}
+
+load_all() {
+  # The new cluster has its superuser already; whatever else is wrong is told by a line of its own.
+  on_new postgres psql -Xq -f "$DUMP/globals.sql" >/dev/null 2>"$BOX/globals.err" || return 1
+  if grep 'ERROR:' "$BOX/globals.err" | grep -vF "role \"$SUPERUSER\" already exists"; then return 1; fi
+  echo "Loading roles and settings  ok"
+  for oid in $databases; do
+    name=$(cat "$DUMP/$oid.name")
+    set -- --create -d postgres
+    # These exist in every cluster; what is set for the database itself comes only with the database (pg_upgrade does the same).
+    case $name in
+      postgres) set -- --clean --create -d template1 ;;
+      template1) set -- --clean --create -d postgres ;;
+    esac
+    on_new postgres pg_restore "$@" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1
+    echo "Loading database $oid  ok"
+  done
+}
+
+dump_and_load() {
+  trap - EXIT
+  DUMP=$WORK/dump
+  rm -rf "$DUMP" && mkdir "$DUMP" || return 1
+  start_old || return 1
+  dump_all || return 1
+  stop_server "$OLD_BIN" "$OLD" fast
+  echo "Stopping the old server  ok"
+  start_loading || return 1
+  load_all || return 1
+  "$NEW_BIN/pg_ctl" -D "$NEW" -m fast -w stop >/dev/null 2>&1 || {
+    echo "the new server does not stop:"
+    tail -n 15 "$BOX/test.log"
+    return 1
+  }
+  rm -rf "$DUMP"
+  # Nothing of the load was synced on the way.
+  sync -f "$NEW" || return 1
+  # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.
+  : >"$WORK/loaded"
+  echo "Writing the new cluster to the disk  ok"
+}
