@@ -47,6 +47,8 @@ pub(super) async fn upgrade_pod(
         groups: &groups,
         claim: instance.claim.as_ref().map(|claim| claim.id.name.as_str()),
         snapshot_claim: None,
+        live_claim: None,
+        empty_claim: false,
         env: &env,
         restart: true,
         container: &instance.container,
@@ -89,6 +91,17 @@ pub(super) async fn copies(
                 let object: PersistentVolumeClaim = serde_json::from_value(claim::from_snapshot(
                     claim,
                     snapshot,
+                    like,
+                    &size,
+                    &request.run,
+                    &instance,
+                ))?;
+                create(k8s, &object).await
+            }
+            Step::EmptyClaim { claim } => {
+                let size = like.capacity_bytes.to_string();
+                let object: PersistentVolumeClaim = serde_json::from_value(claim::empty(
+                    claim,
                     like,
                     &size,
                     &request.run,

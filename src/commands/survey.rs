@@ -44,8 +44,8 @@ pub(super) const OPERATOR_OWNED: &str = "operator-owned";
 pub(super) enum Probe {
     /// A short-lived pod of the new image looks at the image and the volume.
     Pod,
-    /// The same, for an upgrade of a copy.
-    Copy,
+    /// The same, for an upgrade of a copy, which is made at this pace where it is not a volume snapshot.
+    Copy(rehearsal::Pace),
     /// No object at all is made.
     Nothing,
 }
@@ -138,8 +138,8 @@ pub(super) async fn survey(
         Ok(upgrade) => Ok(estimated(session, &found.facts, upgrade).await),
         refused => refused,
     };
-    if let Ok(upgrade) = &upgrade {
-        let steps = steps_with_copies(&request, &found.facts, upgrade, probe);
+    if let (Ok(upgrade), Some(server)) = (&upgrade, &server) {
+        let steps = steps_with_copies(&request, &found.facts, server, upgrade, probe);
         tried.extend(dry_run::copies(k8s, &found, &request, &steps).await?);
     }
     let input = CheckInput {
@@ -201,12 +201,14 @@ fn only_known_checks(options: &UpgradeOptions) -> Result<()> {
 fn steps_with_copies(
     request: &Request,
     instance: &InstanceFacts,
+    server: &ServerFacts,
     upgrade: &Upgrade,
     probe: Probe,
 ) -> Vec<Step> {
-    let steps = match (probe, rehearsal::snapshot_class(request, instance)) {
-        (Probe::Copy, Some(class)) => rehearsal::steps(&request.run, &class),
-        (Probe::Copy, None) => Vec::new(),
+    let steps = match probe {
+        Probe::Copy(pace) => rehearsal::source(request, instance, server, pace)
+            .map(|source| rehearsal::steps(&request.run, &source))
+            .unwrap_or_default(),
         _ => plan::steps(request, instance, upgrade, Vec::new()),
     };
     steps.into_iter().map(|(_, step)| step).collect()
@@ -431,6 +433,8 @@ async fn probe_pod(
         groups: &groups,
         claim: claim.as_deref(),
         snapshot_claim: None,
+        live_claim: None,
+        empty_claim: false,
         env: &env,
         restart: false,
         container: &instance.container,

@@ -1,10 +1,11 @@
-//! A claim made from a volume snapshot.
+//! Claims for copies of the data.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::exec::store::instance_label;
+use crate::facts::instance::ClaimFacts;
 use crate::k8s::names;
 use crate::k8s::snapshot::VolumeSnapshot;
 use crate::k8s::write::create_or_adopt;
@@ -16,12 +17,7 @@ pub(super) async fn from_snapshot(
     snapshot: &str,
     claim_name: &str,
 ) -> Result<()> {
-    let like = acting
-        .record
-        .instance
-        .claim
-        .clone()
-        .ok_or_else(|| Failure::new(Exit::Failed, "the instance has no claim"))?;
+    let like = like(acting)?;
     let found = acting
         .k8s
         .api::<VolumeSnapshot>()
@@ -53,6 +49,27 @@ pub(super) async fn from_snapshot(
             ))
         })?;
     Ok(())
+}
+
+/// Creates an empty claim like the data claim; it may exist already.
+pub(super) async fn empty(acting: &Acting<'_>, claim_name: &str) -> Result<()> {
+    let like = like(acting)?;
+    let object: PersistentVolumeClaim = serde_json::from_value(claim::empty(
+        claim_name,
+        &like,
+        &like.capacity_bytes.to_string(),
+        &names::fit(&acting.record.run),
+        &instance_label(acting.record.target()),
+    ))?;
+    let made = create_or_adopt(&acting.k8s.api(), &object).await;
+    made.map(drop).map_err(|e| {
+        Failure::from(e).context(format!("creating PersistentVolumeClaim {claim_name}"))
+    })
+}
+
+fn like(acting: &Acting<'_>) -> Result<ClaimFacts> {
+    let claim = acting.record.instance.claim.clone();
+    claim.ok_or_else(|| Failure::new(Exit::Failed, "the instance has no claim"))
 }
 
 fn larger(size: &str, bytes: u64) -> String {
