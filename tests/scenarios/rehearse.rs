@@ -139,6 +139,19 @@ fn without_snapshots_the_running_server_is_copied_while_a_client_writes() {
     eventually("the slot is gone", LIMIT, || (slots() == "0").then_some(()));
     assert_ne!(copies(&space), [""; 0]);
 
+    // So does the server; half a copy is deleted.
+    let cli = space.start(&format!("{line} --copy-rate 1Mi"));
+    eventually("the copy has begun", LIMIT, || {
+        (slots() == "1").then_some(())
+    });
+    space.kubectl("delete pod pg-0 --wait=false");
+    cli.finish()
+        .exits(1)
+        .says("the online backup ended before the copy")
+        .says("what the rehearsal made is deleted");
+    assert_eq!(copies(&space), [""; 0]);
+    writer.wait_more();
+
     let report = space.plugin(&format!("{line} -o json")).exits(0).json();
     assert_eq!(report["verified"]["differences"], 0, "{report:#}");
     assert_eq!(report["transfer"], "copy", "{report:#}");
