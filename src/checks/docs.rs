@@ -12,7 +12,7 @@ asks for attention; *info* is good to know. `--ignore-checks ID,…` turns the b
 What could not be read is a finding too, never taken for granted. `preflight --list-checks`
 prints this list, too. This page is made from the code: see `src/checks/docs.rs`.
 
-`schema-restore` is the one check that costs the running server something. `pg_dump`, in the server's own container, reads the
+`schema-restore` is the one check that costs the running server something; only `preflight` makes it, not `run`. `pg_dump`, in the server's own container, reads the
 definitions of one database after the other: it holds ACCESS SHARE locks on its tables meanwhile, as every nightly dump does, waits for
 no lock longer than 2 seconds, takes at most half of the memory that the container has left, and ends after 30 seconds for all databases.
 No data leaves the server, and no passwords: those of roles, subscriptions and user mappings are left out. The probe pod makes the

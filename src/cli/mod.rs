@@ -2,7 +2,7 @@
 
 pub mod complete;
 pub mod options;
-mod values;
+pub(crate) mod values;
 
 use std::io::Write;
 

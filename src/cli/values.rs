@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::k8s::quantity;
+
 /// A major version, 9.6 aside a plain number.
 pub(super) fn major(text: &str) -> Result<u32, String> {
     let hint = || format!("{text:?} is not a major version such as 17");
@@ -29,6 +31,13 @@ pub(super) fn image(text: &str) -> Result<String, String> {
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| format!("{text:?} is not a duration such as 90s or 5m"))
+}
+
+/// Bytes a second, as Kubernetes writes quantities: 64Mi, 500k.
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
+    let bytes = quantity::whole(text).filter(|rate| (1 << 20..=1 << 40).contains(rate));
+    bytes
+        .ok_or_else(|| format!("{text:?} is not a rate between 1Mi and 1Ti a second, such as 64Mi"))
 }
 
 /// A name of an object, or one of the words that take its place.
@@ -71,6 +80,15 @@ mod tests {
         assert_eq!(major("17"), Ok(17));
         for wrong in ["", "17.4", "x", "-1", "9", "170"] {
             assert!(major(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_are_quantities_of_some_size() {
+        assert_eq!(rate("64Mi"), Ok(64 << 20));
+        assert_eq!(rate("2000000"), Ok(2_000_000));
+        for wrong in ["", "fast", "64MB", "0", "1", "-5Mi", "9Ei"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 

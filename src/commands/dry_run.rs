@@ -47,6 +47,8 @@ pub(super) async fn upgrade_pod(
         groups: &groups,
         claim: instance.claim.as_ref().map(|claim| claim.id.name.as_str()),
         snapshot_claim: None,
+        live_claim: None,
+        empty_claim: false,
         env: &env,
         restart: true,
         container: &instance.container,

@@ -155,6 +155,8 @@ async fn run(
         groups: &groups,
         claim: claim.as_deref(),
         snapshot_claim: None,
+        live_claim: None,
+        empty_claim: false,
         env: &task.env,
         restart: false,
         container: &instance.container,

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::report::API_VERSION;
@@ -12,10 +12,12 @@ use super::survey::{Probe, Survey, survey};
 use super::{Session, upgrade};
 use crate::checks::Severity;
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs, UpgradeOptions};
+use crate::cli::values;
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
 use crate::output::{self, Report, TableSection, human_seconds};
 use crate::plan;
+use crate::plan::rehearse::{Pace, Source};
 use crate::record::{Asked, DUMP, RunState};
 use crate::steps::Step;
 
@@ -23,29 +25,56 @@ use crate::steps::Step;
 ///
 /// A volume snapshot of the live claim becomes a claim of its own; there the old server recovers, is upgraded, compared,
 /// started and analyzed. Then everything is deleted, also after a failure or Ctrl-C. The server in use sees one read of
-/// its catalogs. The time is the estimate of later runs.
+/// its catalogs. Where the storage has no volume snapshots its data directory is copied through an online backup, which
+/// costs the server a checkpoint, the reading, and a temporary replication slot. The time is the estimate of later runs.
 #[derive(Args, Debug)]
 pub struct RehearseArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
     options: UpgradeOptions,
+    /// Most that a copy without volume snapshots reads in a second, such as 20Mi
+    #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = values::rate)]
+    copy_rate: u64,
+    /// How the server writes the checkpoint that such a copy begins with: fast is one burst, spread takes minutes
+    #[arg(long, value_enum, default_value_t)]
+    checkpoint: Checkpoint,
     #[command(flatten)]
     act: ActArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
 
+/// `--checkpoint`, as `pg_basebackup` has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Checkpoint {
+    /// Over the time that the server's settings give a checkpoint.
+    #[default]
+    Spread,
+    /// At once.
+    Fast,
+}
+
 /// Rehearses and prints what the upgrade will take.
 ///
 /// # Errors
-/// Exit code 3 when preflight refuses or the storage has no snapshots, 1 when the copy could not be upgraded.
+/// Exit code 3 when preflight refuses or there can be no copy, 1 when the copy could not be upgraded.
 pub async fn run(args: &RehearseArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let survey = survey(session, &args.target, &args.options, Probe::Copy).await?;
+    let pace = Pace {
+        rate: args.copy_rate,
+        fast: args.checkpoint == Checkpoint::Fast,
+    };
+    let survey = survey(session, &args.target, &args.options, Probe::Copy(pace)).await?;
     upgrade::refuse_blocked(session, &survey)?;
     let upgrade = survey.upgrade.clone().map_err(Failure::refused)?;
-    let class = snapshot_class(&survey)?;
-    let steps = plan::rehearse::steps(&survey.request.run, &class);
+    let source = source(&survey, pace)?;
+    if let (Source::Server(_), Some(claim)) = (&source, &survey.found.facts.claim) {
+        session.ui.say(format!(
+            "no volume snapshot can be made ({}): the running server is copied",
+            claim.no_snapshot_reason
+        ));
+    }
+    let steps = plan::rehearse::steps(&survey.request.run, &source);
     let shown: Vec<Step> = steps.iter().map(|(_, step)| step.clone()).collect();
     let title = format!(
         "rehearse the upgrade of {} from PostgreSQL {} to {}",
@@ -104,22 +133,13 @@ async fn under_lease(
     Ok(run)
 }
 
-/// The class whose snapshot is rehearsed on.
-fn snapshot_class(survey: &Survey) -> Result<String> {
-    let claim = survey.found.facts.claim.as_ref();
-    let claim = claim.ok_or_else(|| {
-        Failure::refused(format!(
-            "{} has no claim to copy",
-            survey.found.facts.workload
-        ))
-    })?;
-    let class = plan::rehearse::snapshot_class(&survey.request, &survey.found.facts);
-    class.ok_or_else(|| {
-        Failure::refused(format!(
-            "there is no copy to rehearse on: {} cannot be snapshotted: {}",
-            claim.id, claim.no_snapshot_reason
-        ))
-        .hint("nothing was made; preflight checks what can be checked without a copy")
+/// Where the copy comes from.
+fn source(survey: &Survey, pace: Pace) -> Result<Source> {
+    let server = survey.server.as_ref();
+    let server = server.ok_or_else(|| Failure::refused("no server runs that could be copied"))?;
+    plan::rehearse::source(&survey.request, &survey.found.facts, server, pace).map_err(|why| {
+        Failure::refused(format!("there is no copy to rehearse on: {why}"))
+            .hint("nothing was made; preflight checks what can be checked without a copy")
     })
 }
 

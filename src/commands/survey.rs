@@ -38,8 +38,8 @@ pub(super) enum Probe {
     Pod,
     /// The same, with the old programs beside it and an attempt to make the schema.
     Schema,
-    /// The same, for an upgrade of a copy.
-    Copy,
+    /// The same, for an upgrade of a copy, which is made at this pace where it is not a volume snapshot.
+    Copy(rehearsal::Pace),
     /// No object at all is made.
     Nothing,
 }
@@ -141,8 +141,8 @@ pub(super) async fn survey(
         Ok(upgrade) => Ok(estimated(session, &found.facts, upgrade).await),
         refused => refused,
     };
-    if let Ok(upgrade) = &upgrade {
-        let steps = steps_with_copies(&request, &found.facts, upgrade, probe);
+    if let (Ok(upgrade), Some(server)) = (&upgrade, &server) {
+        let steps = steps_with_copies(&request, &found.facts, server, upgrade, probe);
         tried.extend(dry_run::writes(k8s, &found.facts, &request.run, &steps).await?);
     }
     let input = CheckInput {
@@ -214,12 +214,14 @@ fn only_known_checks(options: &UpgradeOptions) -> Result<()> {
 fn steps_with_copies(
     request: &Request,
     instance: &InstanceFacts,
+    server: &ServerFacts,
     upgrade: &Upgrade,
     probe: Probe,
 ) -> Vec<Step> {
-    let steps = match (probe, rehearsal::snapshot_class(request, instance)) {
-        (Probe::Copy, Some(class)) => rehearsal::steps(&request.run, &class),
-        (Probe::Copy, None) => Vec::new(),
+    let steps = match probe {
+        Probe::Copy(pace) => rehearsal::source(request, instance, server, pace)
+            .map(|source| rehearsal::steps(&request.run, &source))
+            .unwrap_or_default(),
         _ => plan::steps(request, instance, upgrade, Vec::new()),
     };
     steps.into_iter().map(|(_, step)| step).collect()

@@ -88,6 +88,22 @@ pub async fn sessions(k8s: &K8s, pod: &str, container: &str) -> Result<Vec<Sessi
 /// audit logs.
 pub(super) const FROM_STDIN: [&str; 4] = ["sh", "-c", r#"script=$(cat) && eval "$script""#, "sh"];
 
+/// As [`FROM_STDIN`], up to a mark: what comes after it is the script's own stdin.
+const HELD: &str = r#"script=
+while IFS= read -r line && [ "$line" != '#end of script' ]; do script="$script$line
+"; done
+eval "$script""#;
+
+/// The command whose stdin is [`held_script`], and then what that script reads.
+pub(crate) fn held<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&["sh", "-c", HELD, "sh"], args].concat()
+}
+
+/// A script with the prelude that knows the way in, for [`held`].
+pub(crate) fn held_script(script: &str) -> Vec<u8> {
+    [with_prelude(script), b"\n#end of script\n".to_vec()].concat()
+}
+
 /// A script with the prelude that knows the way in.
 pub(super) fn with_prelude(script: &str) -> Vec<u8> {
     format!("{PRELUDE}\n{script}").into_bytes()

@@ -69,7 +69,8 @@ pub async fn read_claim(k8s: &K8s, namespace: &Namespace, name: &str) -> Result<
     })
 }
 
-/// Names of the pods that mount a claim and have not ended, our own probes aside: those write nothing and go by themselves.
+/// Names of the pods that mount a claim and have not ended, our own aside that only read it: probes, and copies for a
+/// rehearsal, whose client may have been killed.
 pub fn pods_on_claim(namespace: &Namespace, claim: &str) -> Vec<String> {
     namespace
         .pods
@@ -81,11 +82,11 @@ pub fn pods_on_claim(namespace: &Namespace, claim: &str) -> Vec<String> {
                 .and_then(|s| s.phase.as_deref())
                 .unwrap_or_default();
             let labels = pod.metadata.labels.as_ref();
-            let is_probe =
-                labels.and_then(|l| l.get(labels::PART)).map(String::as_str) == Some("probe");
+            let part = labels.and_then(|l| l.get(labels::PART));
+            let only_reads = matches!(part.map(String::as_str), Some("probe" | "copy"));
             phase != "Succeeded"
                 && phase != "Failed"
-                && !is_probe
+                && !only_reads
                 && pod
                     .spec
                     .iter()

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Resource;
 use kube::api::AttachParams;
 use kube::core::Request;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
@@ -176,6 +177,32 @@ impl K8s {
         Ok(output)
     }
 
+    /// Runs a command that is talked to: `script` goes to its stdin, then each of `words` when it comes, and stdin stays
+    /// open. Each line of its stdout is handed over. Dropping the future cuts the connection, which ends the stdin.
+    pub async fn exec_talk(
+        &self,
+        pod: &str,
+        container: &str,
+        argv: &[&str],
+        script: Vec<u8>,
+        words: UnboundedReceiver<String>,
+        mut on_line: impl FnMut(&str),
+    ) -> Result<ExecOutput, ExecError> {
+        let place = Place { pod, container };
+        let mut lines = Lines::default();
+        let connection = self.open(place, argv, true).await?;
+        let mut session = Session::new(place, argv, Some(script));
+        session.closes_stdin = false;
+        session.words = Some(words);
+        let mut sink = |bytes: &[u8]| {
+            lines.push(bytes, &mut on_line);
+            true
+        };
+        let output = session.run(connection.into_stream(), &mut sink).await?;
+        lines.finish(&mut on_line);
+        Ok(output)
+    }
+
     async fn run(
         &self,
         place: Place<'_>,
@@ -249,6 +276,8 @@ struct Session<'a> {
     command: String,
     stdin: Option<Vec<u8>>,
     closes_stdin: bool,
+    /// What goes to stdin later.
+    words: Option<UnboundedReceiver<String>>,
 }
 
 /// What has come back so far.
@@ -265,11 +294,12 @@ impl<'a> Session<'a> {
             command: argv.first().copied().unwrap_or_default().to_owned(),
             stdin,
             closes_stdin: true,
+            words: None,
         }
     }
 
     async fn run<S>(
-        self,
+        mut self,
         socket: S,
         sink: &mut impl FnMut(&[u8]) -> bool,
     ) -> Result<ExecOutput, ExecError>
@@ -277,12 +307,13 @@ impl<'a> Session<'a> {
         S: Stream<Item = Result<Message, WsError>> + Sink<Message, Error = WsError>,
     {
         let (mut out, mut incoming) = socket.split();
+        let words = self.words.take();
         let stdin = self.stdin.as_deref();
         // A server whose stdin pipe is full does not read our pings, so silence then proves nothing.
         let proves = stdin.is_none_or(|stdin| stdin.len() <= FRAME);
         let mut received = Received::default();
         let status = {
-            let mut writing = std::pin::pin!(write(&mut out, stdin, self.closes_stdin));
+            let mut writing = std::pin::pin!(write(&mut out, stdin, self.closes_stdin, words));
             let mut broken: Option<WsError> = None;
             let mut silence = std::pin::pin!(tokio::time::sleep(SILENCE_LIMIT));
             loop {
@@ -414,18 +445,20 @@ const NEVER_STARTED: [&str; 8] = [
     "error dialing backend",
 ];
 
-/// Sends stdin and its end, then pings; ends only with an error.
-async fn write<S>(out: &mut S, stdin: Option<&[u8]>, closes: bool) -> WsError
+/// Sends stdin and its end, then later words and pings; ends only with an error.
+async fn write<S>(
+    out: &mut S,
+    stdin: Option<&[u8]>,
+    closes: bool,
+    mut words: Option<UnboundedReceiver<String>>,
+) -> WsError
 where
     S: Sink<Message, Error = WsError> + Unpin,
 {
     let sending = async {
         if let Some(stdin) = stdin {
             for chunk in stdin.chunks(FRAME) {
-                let mut frame = Vec::with_capacity(chunk.len() + 1);
-                frame.push(STDIN);
-                frame.extend_from_slice(chunk);
-                out.feed(Message::Binary(frame.into())).await?;
+                out.feed(stdin_frame(chunk)).await?;
             }
             if closes {
                 out.feed(Message::Binary(vec![CLOSE, STDIN].into())).await?;
@@ -433,9 +466,19 @@ where
             // One flush: the end of a short stdin travels with it.
             out.flush().await?;
         }
+        let mut pings = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         loop {
-            tokio::time::sleep(PING_EVERY).await;
-            out.send(Message::Ping(Vec::new().into())).await?;
+            let word = async {
+                match &mut words {
+                    Some(words) => words.recv().await,
+                    None => None,
+                }
+            };
+            let message = tokio::select! {
+                Some(word) = word => stdin_frame(word.as_bytes()),
+                _ = pings.tick() => Message::Ping(Vec::new().into()),
+            };
+            out.send(message).await?;
         }
     };
     let result: Result<std::convert::Infallible, WsError> = sending.await;
@@ -443,6 +486,13 @@ where
         Ok(never) => match never {},
         Err(error) => error,
     }
+}
+
+fn stdin_frame(bytes: &[u8]) -> Message {
+    let mut frame = Vec::with_capacity(bytes.len() + 1);
+    frame.push(STDIN);
+    frame.extend_from_slice(bytes);
+    Message::Binary(frame.into())
 }
 
 /// Splits bytes into lines.
@@ -660,6 +710,28 @@ mod tests {
             .unwrap();
         assert_eq!(lines, ["{\"a\":1}", "{\"b\":2}", "last"]);
         assert!(output.stdout.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_talked_to_hears_each_word_and_no_end() {
+        let (fake, k8s) = with(vec![ExecStep::Stdout(b"ready\n".into()), ExecStep::Exit(0)]).await;
+        fake.stdin_until("end\n");
+        let (say, words) = tokio::sync::mpsc::unbounded_channel();
+        let mut lines = Vec::new();
+        let talk = k8s.exec_talk("db-0", "c", &["sh"], b"script\n".into(), words, |line| {
+            lines.push(line.to_owned());
+        });
+        let speak = async {
+            for word in ["alive\n", "end\n"] {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                say.send(word.to_owned()).unwrap();
+            }
+        };
+        let (output, ()) = tokio::join!(talk, speak);
+        assert_eq!(output.unwrap().code, 0);
+        assert_eq!(lines, ["ready"]);
+        let call = fake.exec_calls().remove(0);
+        assert_eq!(call.stdin, Some(b"script\nalive\nend\n".into()));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! A claim made from a volume snapshot.
+//! Claims like the data claim.
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,14 @@ pub fn from_snapshot(
     run: &str,
     instance: &str,
 ) -> Value {
+    let mut claim = empty(name, like, size, run, instance);
+    claim["spec"]["dataSource"] =
+        json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot});
+    claim
+}
+
+/// An empty claim of the data claim's class.
+pub fn empty(name: &str, like: &ClaimFacts, size: &str, run: &str, instance: &str) -> Value {
     json!({
         "metadata": {"name": name, "labels": {
             labels::MANAGED_BY: labels::MANAGER,
@@ -25,7 +33,6 @@ pub fn from_snapshot(
             "accessModes": like.access_modes,
             "storageClassName": like.storage_class,
             "resources": {"requests": {"storage": size}},
-            "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot},
         },
     })
 }

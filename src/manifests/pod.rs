@@ -22,6 +22,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("load.sh", include_str!("../scripts/load.sh")),
     ("back.sh", include_str!("../scripts/back.sh")),
     ("adopt.sh", include_str!("../scripts/adopt.sh")),
+    ("copy.sh", include_str!("../scripts/copy.sh")),
     ("rehearse.sh", include_str!("../scripts/rehearse.sh")),
     ("sql.sh", include_str!("../scripts/sql.sh")),
     ("observe.sh", include_str!("../scripts/observe.sh")),
@@ -30,6 +31,9 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("probe.sh", include_str!("../scripts/probe.sh")),
     ("schema.sh", include_str!("../scripts/schema.sh")),
 ];
+
+/// Where the claim of a running server is mounted to be copied.
+pub const LIVE: &str = "/live";
 
 /// What a pod of ours is made from.
 #[derive(Clone, Debug)]
@@ -40,7 +44,7 @@ pub struct Blueprint<'a> {
     pub run: &'a str,
     /// Label value of the instance.
     pub instance: &'a str,
-    /// What it is for: `upgrade`, `probe`, `back`.
+    /// What it is for: `upgrade`, `probe`, `copy`, `errand`.
     pub part: &'a str,
     /// Script of the main container, such as `worker.sh`.
     pub script: &'a str,
@@ -60,6 +64,10 @@ pub struct Blueprint<'a> {
     pub claim: Option<&'a str>,
     /// A claim made from a volume snapshot, mounted at `/snap`.
     pub snapshot_claim: Option<&'a str>,
+    /// The claim of a running server, mounted read-only at [`LIVE`].
+    pub live_claim: Option<&'a str>,
+    /// The data claim is new and empty, so its root may be given to the group.
+    pub empty_claim: bool,
     /// Environment of the main container.
     pub env: &'a BTreeMap<String, String>,
     /// Restart it when it is killed.
@@ -95,8 +103,8 @@ pub fn config_map(
     }))
 }
 
-/// The pod: no root, no capabilities, read-only root file system, no token, never `fsGroup`
-/// (the kubelet would re-permission the live data directory, KEP-695).
+/// The pod: no root, no capabilities, read-only root file system, no token, and `fsGroup` only where it mounts nothing but an
+/// empty claim (the kubelet would re-permission a live data directory, KEP-695).
 pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
     let mut volumes = vec![
         json!({"name": "pgo", "emptyDir": {}}),
@@ -115,14 +123,7 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
         json!({"name": "scripts", "mountPath": "/etc/passwd", "subPath": "passwd", "readOnly": true}),
     ];
     let bundle_mounts = mounts.clone();
-    if let Some(claim) = blueprint.claim {
-        volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": claim}}));
-        mounts.push(json!({"name": "data", "mountPath": "/vol"}));
-    }
-    if let Some(claim) = blueprint.snapshot_claim {
-        volumes.push(json!({"name": "snap", "persistentVolumeClaim": {"claimName": claim}}));
-        mounts.push(json!({"name": "snap", "mountPath": "/snap"}));
-    }
+    claims(blueprint, &mut volumes, &mut mounts);
     let security = json!({
         "allowPrivilegeEscalation": false,
         "readOnlyRootFilesystem": true,
@@ -197,7 +198,27 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
         // Rules about other pods and spreading stay away: they are about the server's pod, and could keep ours from its node.
         pod["spec"]["affinity"] = json!({"nodeAffinity": affinity});
     }
+    if blueprint.empty_claim && blueprint.live_claim.or(blueprint.snapshot_claim).is_none() {
+        pod["spec"]["securityContext"]["fsGroup"] = json!(blueprint.gid);
+    }
     serde_json::from_value(pod)
+}
+
+/// The volumes that claims are, and where they are mounted.
+fn claims(blueprint: &Blueprint, volumes: &mut Vec<Value>, mounts: &mut Vec<Value>) {
+    if let Some(claim) = blueprint.claim {
+        volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "data", "mountPath": "/vol"}));
+    }
+    if let Some(claim) = blueprint.snapshot_claim {
+        volumes.push(json!({"name": "snap", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "snap", "mountPath": "/snap"}));
+    }
+    if let Some(claim) = blueprint.live_claim {
+        // The mount alone is read-only: a driver may refuse to publish a volume in two ways on one node.
+        volumes.push(json!({"name": "live", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "live", "mountPath": LIVE, "readOnly": true}));
+    }
 }
 
 /// As the server's own image is pulled; the API server's default when the template says nothing.
@@ -263,6 +284,8 @@ mod tests {
             groups: &[1001],
             claim: Some("data-pg-0"),
             snapshot_claim: None,
+            live_claim: None,
+            empty_claim: false,
             env,
             restart: true,
             container: "postgres",
@@ -348,6 +371,34 @@ mod tests {
         assert_eq!(security.fs_group, None);
         assert_eq!(security.supplemental_groups, Some(vec![1001]));
         assert_eq!(spec.automount_service_account_token, Some(false));
+    }
+
+    #[test]
+    fn only_an_empty_claim_alone_is_given_to_the_group() {
+        let (env, template) = (BTreeMap::new(), PodSpec::default());
+        let mut blueprint = blueprint(&env, &template);
+        blueprint.empty_claim = true;
+        let group = |blueprint: &Blueprint| {
+            let spec = pod(blueprint).unwrap().spec.unwrap();
+            spec.security_context.unwrap().fs_group
+        };
+        assert_eq!(group(&blueprint), Some(999));
+        blueprint.live_claim = Some("data-pg-0");
+        assert_eq!(group(&blueprint), None);
+    }
+
+    #[test]
+    fn the_claim_of_a_running_server_is_mounted_read_only() {
+        let (env, template) = (BTreeMap::new(), PodSpec::default());
+        let mut blueprint = blueprint(&env, &template);
+        blueprint.live_claim = Some("data-pg-0");
+        let spec = pod(&blueprint).unwrap().spec.unwrap();
+        let mounts = spec.containers[0].volume_mounts.clone().unwrap();
+        let live = mounts.iter().find(|m| m.name == "live").unwrap();
+        assert_eq!(
+            (live.mount_path.as_str(), live.read_only),
+            (LIVE, Some(true))
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ const READY_SECONDS: u64 = 600;
 /// Seconds that a volume snapshot may take to be ready before the old version is put back.
 const SNAPSHOT_SECONDS: u64 = 1800;
 /// Where pods of ours mount the claim.
-const VOLUME: &str = "/vol";
+pub const VOLUME: &str = "/vol";
 /// Directory on the volume that holds the directories of runs.
 pub const WORK_DIRECTORY: &str = ".pg-upgrade";
 

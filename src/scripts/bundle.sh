@@ -20,10 +20,15 @@ fi
 fail() {
   json "$2"
   event refused "\"reason\":\"$1\",\"detail\":$JSON"
-  if [ -z "${PGUP_TRY:-}" ]; then exit 3; fi
-  printf '%s\n' "$2" >"$PGO/refused"
+  why=$2
+  exit 3
+}
+tell() {
+  code=$?
+  if [ "$code" != 0 ]; then printf '%s\n' "${why:-copying them ended with code $code}" >"$PGO/refused"; fi
   exit 0
 }
+if [ -n "${PGUP_TRY:-}" ]; then trap tell EXIT; fi
 
 find_bin "${PGUP_FROM:?}" pg_controldata || fail old_programs "no PostgreSQL $PGUP_FROM in this image"
 # Programs find their share directory from where they really are (src/port/path.c): a link to it leads elsewhere.

@@ -96,6 +96,8 @@ dump_all() {
 }
 
 connect
+# As pg_upgrade does: each database in its own encoding, whose bytes need not be what it says.
+unset PGCLIENTENCODING
 find_dump
 find_spare
 pgup_until=$(($(date +%s) + PGUP_SECONDS))

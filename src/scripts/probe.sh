@@ -321,7 +321,8 @@ configuration() {
     done <"$BOX/conf.err"
     sed -n 's/.* parameter "\([^"]*\)".*/\1/p' "$BOX/conf.err" >"$BOX/conf.names"
     [ -s "$BOX/conf.names" ] || break
-    while read -r name; do sed -i "/^$name = /d" "$BOX/conf/postgresql.conf"; done <"$BOX/conf.names"
+    # Names are in lower case there; the server has its own way with a few.
+    tr '[:upper:]' '[:lower:]' <"$BOX/conf.names" | while read -r name; do sed -i "/^$name = /d" "$BOX/conf/postgresql.conf"; done
   done
   json_list "$@"
   event configuration "\"said\":$JSON"

@@ -24,9 +24,11 @@ took() {
   took_since=$NOW
 }
 
-# The copy shows a server that was cut off; its own crash recovery comes first, and is no part of a real upgrade.
+# The copy shows a server that was cut off; its own crash recovery comes first, and is no part of a real upgrade. A copy that
+# took its time has a label that says where recovery begins; without it rows would be missing and nothing would tell.
 recover_copy() {
   rm -f "$OLD/postmaster.pid"
+  if [ -n "${PGUP_LABEL:-}" ]; then cp "$WORK/backup_label" "$OLD/backup_label" || refuse recovery_failed "the copy has no backup_label"; fi
   chmod 0700 "$OLD"
   cp "$BOX/old.conf" "$OLD/postgresql.conf"
   if ! "$OLD_BIN/pg_ctl" -D "$OLD" -w -t 3600 -l "$BOX/recovery.log" -o "$(quietly) ${PGUP_OLD_OPTIONS:-}" start >/dev/null 2>&1; then

@@ -28,7 +28,7 @@ scratch_begin() {
   [ -n "${PGUP_SCHEMA:-}" ] && [ -n "$OLD_BIN" ] || return 0
   SUPERUSER=${PGUP_SUPERUSER:-postgres} C_WALSEG=16777216 C_CHECKSUMS=0
   mkdir -p "$BOX/sock" "$BOX/home"
-  export HOME="$BOX/home" PGHOST="$BOX/sock" PGUSER="$SUPERUSER" PGCLIENTENCODING=UTF8
+  export HOME="$BOX/home" PGHOST="$BOX/sock" PGUSER="$SUPERUSER"
   # What the target image lacks is told by a check of its own.
   preload=
   for word in $(printf '%s' "${PGUP_PRELOAD:-}" | tr , ' '); do

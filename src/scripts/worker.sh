@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # Main container of the upgrade pod, NEW image: the only process that writes to the volume.
 # Each start reads the journal and goes on from there, so a kill at any line is an ordinary start.
-# Modes (PGUP_MODE): upgrade (default), back, adopt, rehearse, remove, usage.
+# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage.
 set -eu
 # shellcheck source=lib.sh disable=SC1091
 . "${0%/*}/lib.sh"
@@ -20,6 +20,8 @@ set -eu
 . "${0%/*}/back.sh"
 # shellcheck source=adopt.sh disable=SC1091
 . "${0%/*}/adopt.sh"
+# shellcheck source=copy.sh disable=SC1091
+. "${0%/*}/copy.sh"
 # shellcheck source=rehearse.sh disable=SC1091
 . "${0%/*}/rehearse.sh"
 # shellcheck source=space.sh disable=SC1091
@@ -385,6 +387,8 @@ case $MODE in
   upgrade) upgrade ;;
   back) back ;;
   adopt) adopt ;;
+  room) room ;;
+  copy) copy ;;
   rehearse) rehearse ;;
   usage) usage ;;
   remove) remove ;;

@@ -1,4 +1,4 @@
-//! A claim made from a volume snapshot.
+//! Claims for copies of the data.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
@@ -17,12 +17,7 @@ pub(super) async fn from_snapshot(
     snapshot: &str,
     claim_name: &str,
 ) -> Result<()> {
-    let like = acting
-        .record
-        .instance
-        .claim
-        .clone()
-        .ok_or_else(|| Failure::new(Exit::Failed, "the instance has no claim"))?;
+    let like = like(acting)?;
     let found = acting
         .k8s
         .api::<VolumeSnapshot>()
@@ -65,6 +60,39 @@ pub(super) fn object(
     let label = instance_label(&instance.workload);
     let object = claim::from_snapshot(name, snapshot, like, size, &names::fit(run), &label);
     Ok(serde_json::from_value(object)?)
+}
+
+/// The empty claim.
+///
+/// # Errors
+/// When it cannot be built.
+pub(super) fn empty_object(
+    instance: &InstanceFacts,
+    run: &str,
+    name: &str,
+    like: &ClaimFacts,
+) -> Result<PersistentVolumeClaim> {
+    let (size, label) = (
+        like.capacity_bytes.to_string(),
+        instance_label(&instance.workload),
+    );
+    let object = claim::empty(name, like, &size, &names::fit(run), &label);
+    Ok(serde_json::from_value(object)?)
+}
+
+/// Creates an empty claim like the data claim; it may exist already.
+pub(super) async fn empty(acting: &Acting<'_>, claim_name: &str) -> Result<()> {
+    let (instance, run) = (&acting.record.instance, &acting.record.run);
+    let object = empty_object(instance, run, claim_name, &like(acting)?)?;
+    let made = create_or_adopt(&acting.k8s.api(), &object).await;
+    made.map(drop).map_err(|e| {
+        Failure::from(e).context(format!("creating PersistentVolumeClaim {claim_name}"))
+    })
+}
+
+fn like(acting: &Acting<'_>) -> Result<ClaimFacts> {
+    let claim = acting.record.instance.claim.clone();
+    claim.ok_or_else(|| Failure::new(Exit::Failed, "the instance has no claim"))
 }
 
 fn larger(size: &str, bytes: u64) -> String {

@@ -56,6 +56,12 @@ impl Step {
                 )
                 .await
             }
+            Self::EmptyClaim { claim } => {
+                let Some(like) = &instance.claim else {
+                    return Ok(None);
+                };
+                create(k8s, &claim::empty_object(instance, run, claim, like)?).await
+            }
             Self::Delete { object } => delete(k8s, object).await,
             _ => None,
         })

@@ -26,6 +26,12 @@ pub(super) struct Errand<'a> {
     pub(super) claim: Option<&'a str>,
     /// A claim that was made from a snapshot, mounted beside it.
     pub(super) snapshot_claim: Option<&'a str>,
+    /// The claim of the running server, mounted read-only beside it.
+    pub(super) live_claim: Option<&'a str>,
+    /// The claim to work on is new and empty.
+    pub(super) empty_claim: bool,
+    /// The old server's programs are needed.
+    pub(super) old_programs: bool,
     /// The node to run on, where the volume is in use.
     pub(super) node: Option<&'a str>,
     /// The events that end the errand.
@@ -48,6 +54,9 @@ impl<'a> Errand<'a> {
             env: BTreeMap::new(),
             claim: None,
             snapshot_claim: None,
+            live_claim: None,
+            empty_claim: false,
+            old_programs: true,
             node: None,
             ends: &["result", "removed", "refused", "usage"],
         }
@@ -60,6 +69,21 @@ impl<'a> Errand<'a> {
 
     /// Runs the pod to its end and removes it.
     pub(super) async fn run(&self, acting: &mut Acting<'_>) -> Result<Said> {
+        let mut worker = self.start(acting).await?;
+        let last = worker
+            .wait_for(self.ends, LIMIT, |event| {
+                acting.note(worker::name_of(event));
+            })
+            .await?;
+        pod::remove(acting.k8s, worker.pod()).await?;
+        Ok(Said {
+            last,
+            events: worker.events,
+        })
+    }
+
+    /// Makes the pod and follows it.
+    pub(super) async fn start(&self, acting: &Acting<'_>) -> Result<Worker> {
         let k8s = acting.k8s;
         let upgrade =
             acting.record.upgrade.clone().ok_or_else(|| {
@@ -76,9 +100,13 @@ impl<'a> Errand<'a> {
             name: &name,
             run: &names::fit(&acting.record.run),
             instance: &instance_label(acting.record.target()),
-            part: "errand",
+            part: if self.live_claim.is_some() {
+                "copy"
+            } else {
+                "errand"
+            },
             script: "worker.sh",
-            old_image: Some(&upgrade.old_image),
+            old_image: self.old_programs.then_some(upgrade.old_image.as_str()),
             image: &upgrade.new_image,
             node: self.node,
             uid: upgrade.uid,
@@ -86,6 +114,8 @@ impl<'a> Errand<'a> {
             groups: &groups,
             claim: self.claim.or(own.map(|c| c.id.name.as_str())),
             snapshot_claim: self.snapshot_claim,
+            live_claim: self.live_claim,
+            empty_claim: self.empty_claim,
             env: &env,
             restart: true,
             container: &acting.record.instance.container,
@@ -93,16 +123,6 @@ impl<'a> Errand<'a> {
         };
         pod::create(k8s, &blueprint, &upgrade.worker_files).await?;
         pod::await_started(acting, &name).await?;
-        let mut worker = Worker::attach(k8s, &name);
-        let last = worker
-            .wait_for(self.ends, LIMIT, |event| {
-                acting.note(worker::name_of(event));
-            })
-            .await?;
-        pod::remove(k8s, &name).await?;
-        Ok(Said {
-            last,
-            events: worker.events,
-        })
+        Ok(Worker::attach(k8s, &name))
     }
 }

@@ -5,6 +5,7 @@
 mod back;
 mod claim;
 mod clients;
+mod copy;
 mod dry_run;
 mod errand;
 pub(crate) mod pod;
@@ -145,15 +146,32 @@ pub enum Step {
         /// Name of the claim to make from it.
         claim: String,
     },
+    /// Makes an empty claim like the data claim, to rehearse on.
+    EmptyClaim {
+        /// Name of the claim to make.
+        claim: String,
+    },
+    /// Copies the running server's data directory to that claim, through an online backup.
+    CopyServer {
+        /// Name of the claim.
+        claim: String,
+        /// Bytes a second.
+        rate: u64,
+        /// The checkpoint at its begin is not spread.
+        fast: bool,
+    },
     /// Does the whole upgrade on a claim that nobody else uses.
     Rehearse {
         /// Name of the claim.
         claim: String,
+        /// It was filled by [`Step::CopyServer`].
+        #[serde(default)]
+        copied: bool,
     },
     /// Deletes what a rehearsal made.
     DropClone {
-        /// Name of the VolumeSnapshot.
-        snapshot: String,
+        /// Name of the VolumeSnapshot, when there was one.
+        snapshot: Option<String>,
         /// Name of the claim.
         claim: String,
     },
@@ -247,9 +265,16 @@ impl Step {
                 claim::from_snapshot(acting, snapshot, claim).await?;
                 Ok(String::new())
             }
-            Self::Rehearse { claim } => rehearse::rehearse(acting, claim).await,
+            Self::EmptyClaim { claim } => {
+                claim::empty(acting, claim).await?;
+                Ok(String::new())
+            }
+            Self::CopyServer { claim, rate, fast } => {
+                copy::server(acting, claim, *rate, *fast).await
+            }
+            Self::Rehearse { claim, copied } => rehearse::rehearse(acting, claim, *copied).await,
             Self::DropClone { snapshot, claim } => {
-                rehearse::drop_clone(acting, snapshot, claim).await
+                rehearse::drop_clone(acting, snapshot.as_deref(), claim).await
             }
             Self::RemoveFiles { runs } => back::remove_files(acting, runs).await,
             Self::Delete { object } => back::delete(acting, object).await,
@@ -299,6 +324,13 @@ impl fmt::Display for Step {
             Self::CloneClaim { snapshot, .. } => {
                 write!(f, "make a claim from volume snapshot {snapshot}")
             }
+            Self::EmptyClaim { .. } => f.write_str("make a claim like the data claim"),
+            Self::CopyServer { rate, fast, .. } => write!(
+                f,
+                "copy the running server at {} a second, through an online backup: a {} checkpoint, and a replication slot until it ends",
+                crate::output::human_bytes(*rate),
+                if *fast { "fast" } else { "spread" }
+            ),
             Self::Rehearse { .. } => f.write_str("rehearse the upgrade on the clone"),
             Self::DropClone { .. } => f.write_str("delete the clone"),
             Self::RemoveFiles { runs } => {

@@ -61,6 +61,8 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             groups: &groups,
             claim: claim.as_deref(),
             snapshot_claim: None,
+            live_claim: None,
+            empty_claim: false,
             env: &env,
             restart: true,
             container: &acting.record.instance.container,

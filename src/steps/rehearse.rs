@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::{Value, json};
 
 use super::errand::Errand;
-use super::{pod, worker};
+use super::{copy, pod, worker};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::k8s::snapshot::VolumeSnapshot;
@@ -17,10 +17,15 @@ use crate::verify;
 const MODE: &str = "rehearse";
 
 /// Upgrades the copy, compares it with itself and with the live server, and keeps the times in the record.
-pub(super) async fn rehearse(acting: &mut Acting<'_>, claim: &str) -> Result<String> {
-    let level = acting.record.asked.verify.clone();
+pub(super) async fn rehearse(acting: &mut Acting<'_>, claim: &str, copied: bool) -> Result<String> {
+    let mut env = BTreeMap::new();
+    if copied {
+        env.extend(copy::directories());
+        env.insert("PGUP_LABEL".to_owned(), "1".to_owned());
+    }
+    env.insert("PGUP_VERIFY".to_owned(), acting.record.asked.verify.clone());
     let errand = Errand {
-        env: BTreeMap::from([("PGUP_VERIFY".to_owned(), level)]),
+        env,
         claim: Some(claim),
         ends: &["rehearsed", "refused", "exit"],
         ..Errand::new(MODE)
@@ -73,31 +78,36 @@ fn broken(last: &Value, result: Option<&Value>) -> Failure {
     } else {
         result.unwrap_or(last)
     };
-    let words: Vec<&str> = ["reason", "detail", "log_tail"]
-        .iter()
-        .filter_map(|key| event[key].as_str())
-        .filter(|text| !text.trim().is_empty())
-        .collect();
+    let why = worker::why(event);
     Failure::new(
         Exit::Failed,
-        format!("the upgrade of the copy failed: {}", words.join(": ")),
+        format!("the upgrade of the copy failed: {why}"),
     )
 }
 
-/// Deletes the pod, the claim and the volume snapshot of a rehearsal; none of them needs to exist.
+/// Deletes the pods, the claim and the volume snapshot of a rehearsal; none of them needs to exist.
 pub(super) async fn drop_clone(
     acting: &mut Acting<'_>,
-    snapshot: &str,
+    snapshot: Option<&str>,
     claim: &str,
 ) -> Result<String> {
     let k8s = acting.k8s;
-    pod::remove(k8s, &Errand::new(MODE).pod_name(&acting.record.run)).await?;
+    let copying: &[&str] = if snapshot.is_none() {
+        &copy::MODES
+    } else {
+        &[]
+    };
+    for mode in copying.iter().chain(&[MODE]) {
+        pod::remove(k8s, &Errand::new(mode).pod_name(&acting.record.run)).await?;
+    }
     delete_own(&k8s.api::<PersistentVolumeClaim>(), claim)
         .await
         .map_err(|e| Failure::from(e).context(format!("deleting PersistentVolumeClaim {claim}")))?;
-    delete_own(&k8s.api::<VolumeSnapshot>(), snapshot)
-        .await
-        .map_err(|e| Failure::from(e).context(format!("deleting VolumeSnapshot {snapshot}")))?;
-    acting.record.snapshots.retain(|s| s.name != snapshot);
+    if let Some(snapshot) = snapshot {
+        delete_own(&k8s.api::<VolumeSnapshot>(), snapshot)
+            .await
+            .map_err(|e| Failure::from(e).context(format!("deleting VolumeSnapshot {snapshot}")))?;
+        acting.record.snapshots.retain(|s| s.name != snapshot);
+    }
     Ok(String::new())
 }

@@ -84,7 +84,8 @@ pub(super) async fn verify(acting: &mut Acting<'_>, _level: &str) -> Result<Stri
     Err(failure)
 }
 
-fn place(acting: &Acting<'_>) -> Result<(String, String, crate::record::Upgrade)> {
+/// Pod and container of the running server, and the plan.
+pub(super) fn place(acting: &Acting<'_>) -> Result<(String, String, crate::record::Upgrade)> {
     let pod = acting
         .record
         .instance

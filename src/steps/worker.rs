@@ -196,6 +196,14 @@ pub fn name_of(event: &Value) -> &str {
     event["event"].as_str().unwrap_or_default()
 }
 
+/// Why a worker refused or failed, in its words.
+pub fn why(event: &Value) -> String {
+    let words = ["reason", "detail", "log_tail"].iter();
+    let words = words.filter_map(|key| event[key].as_str());
+    let words: Vec<&str> = words.filter(|text| !text.trim().is_empty()).collect();
+    words.join(": ")
+}
+
 /// Attaches to the upgrade pod of this run unless that was done already.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The upgrade of a copy, while the server in use goes on.
 
-use crate::support::{Instance, Space, Writer, assert_same, own_cluster};
+use crate::support::{Instance, LIMIT, Space, Writer, assert_same, eventually, own_cluster};
 
 /// Copies that are still there.
 fn copies(space: &Space) -> Vec<String> {
@@ -115,16 +115,50 @@ fn an_interrupted_or_failed_rehearsal_leaves_nothing() {
 }
 
 #[test]
-fn there_is_no_rehearsal_without_snapshots() {
+fn without_snapshots_the_running_server_is_copied_while_a_client_writes() {
     if !own_cluster("a class without snapshots") {
         return;
     }
     let space = Space::new("rehearsen");
     let pg = space.install(&Instance::library("library-statefulset", 15).class("ext4-nosnap"));
-    pg.sql("postgres", "CREATE TABLE t AS SELECT 1 AS x");
+    pg.seed();
+    let writer = Writer::start(&space);
+    let line = "rehearse statefulset/pg --to 17 --checkpoint fast";
     space
-        .plugin("rehearse statefulset/pg --to 17 --transfer copy")
-        .exits(3)
-        .says("cannot be snapshotted");
+        .plugin(&format!("{line} --dry-run"))
+        .exits(0)
+        .says("copy the running server at 64.0 MiB a second");
+
+    // A client that is gone takes backup and slot with it.
+    let slots = || pg.sql("postgres", "SELECT count(*) FROM pg_replication_slots");
+    let cli = space.start(&format!("{line} --copy-rate 1Mi"));
+    eventually("the copy has begun", LIMIT, || {
+        (slots() == "1").then_some(())
+    });
+    cli.kill();
+    eventually("the slot is gone", LIMIT, || (slots() == "0").then_some(()));
+    assert_ne!(copies(&space), [""; 0]);
+
+    // So does the server; half a copy is deleted.
+    let cli = space.start(&format!("{line} --copy-rate 1Mi"));
+    eventually("the copy has begun", LIMIT, || {
+        (slots() == "1").then_some(())
+    });
+    space.kubectl("delete pod pg-0 --wait=false");
+    cli.finish()
+        .exits(1)
+        .says("the online backup ended before the copy")
+        .says("what the rehearsal made is deleted");
     assert_eq!(copies(&space), [""; 0]);
+    writer.wait_more();
+
+    let report = space.plugin(&format!("{line} -o json")).exits(0).json();
+    assert_eq!(report["verified"]["differences"], 0, "{report:#}");
+    assert_eq!(report["transfer"], "copy", "{report:#}");
+    writer.wait_more();
+    writer.assert_nothing_lost(&pg, "postgres");
+    assert_eq!(slots(), "0");
+    assert_eq!(pg.major(), 15);
+    assert_eq!(copies(&space), [""; 0]);
+    space.assert_password_is_nowhere();
 }

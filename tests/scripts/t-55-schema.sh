@@ -40,10 +40,12 @@ sick() {
     create role loud password 'never-shown'; create extension hstore; create table h (h hstore);
     create extension postgres_fdw; create server far foreign data wrapper postgres_fdw;
     create user mapping for loud server far options (user 'x', password 'never-shown')"
-  query "$test_name-old" 13 postgres "create database \"it's = \"\"odd\"\"\""
+  query "$test_name-old" 13 postgres "create database \"it's = \"\"odd\"\"\" template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
+  printf "create table t (i int); comment on table t is 'no \344 of UTF-8'" |
+    pod_exec "$test_name-old" PGCLIENTENCODING=SQL_ASCII "PGDATABASE=it's = \"odd\"" "$(bin 13)/psql" -Xq -v ON_ERROR_STOP=1 -U postgres -h /run/postgresql -f -
   query "$test_name-old" 13 postgres 'create database busy'
   query "$test_name-old" 13 busy 'create table held (i int)'
-  printf '%s\n' "no_such_thing = '1'" "work_mem = '1'" "password_encryption = 'on'" "random_page_cost = '1.5'" \
+  printf '%s\n' "no_such_thing = '1'" "work_mem = '1'" "datestyle = 'wrong'" "password_encryption = 'on'" "random_page_cost = '1.5'" \
     > "$(pod_dir "$test_name-up" "$uid")/plan/in-force.conf"
   query "$test_name-old" 13 busy 'begin; lock table held; select pg_sleep(60)' > /dev/null 2>&1 &
   until [[ $(query "$test_name-old" 13 busy "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted") != 0 ]]; do sleep 0.1; done
@@ -52,9 +54,10 @@ sick() {
   is "$(jq -s 'length' <<< "$said")" 6 parts
   is "$(errors app)" $'VIEW "public.gone": column pg_database.datlastsysoid does not exist\nVIEW "public.on top": relation "public.gone" does not exist' errors
   is "$(jq -s 'map(.error_count + .untried_count) | add' <<< "$said")" 2 others
+  is "$(jq -r 'select(.unproved) | .database' <<< "$said")" busy unproved
   jq -r 'select(.database == "busy") | .unproved' <<< "$said" | grep -q 'canceling statement due to .* timeout'
-  is "$(member "$(event configuration)" 'said | length')" 4 configuration
-  member "$(event configuration)" 'said | join(",")' | grep -q '^unrecognized .*"no_such_thing".* outside the valid range .*"work_mem".*invalid value .*"password_encryption": "on",HINT: Available'
+  is "$(member "$(event configuration)" 'said | length')" 5 configuration
+  member "$(event configuration)" 'said | join(",")' | grep -q '^unrecognized .*"no_such_thing".* outside the valid range .*"work_mem".*"DateStyle".*invalid value .*"password_encryption": "on",HINT: Available'
 }
 
 # A rich and healthy schema is made without a complaint, also by the tools of Alpine.

@@ -123,6 +123,7 @@ struct State {
     denied: Vec<(String, String)>,
     exec: Option<ExecHandler>,
     exec_ignores_stdin: bool,
+    stdin_until: Option<&'static str>,
     exec_calls: Vec<ExecCall>,
     v4: bool,
     reaction: Option<Reaction>,
@@ -284,6 +285,11 @@ impl FakeApi {
     /// Names who answers commands.
     pub fn on_exec(&self, handler: impl Fn(&ExecCall) -> Vec<ExecStep> + Send + Sync + 'static) {
         self.state().exec = Some(Arc::new(handler));
+    }
+
+    /// Commands read their stdin up to this word and not to its end, which is never told.
+    pub fn stdin_until(&self, word: &'static str) {
+        self.state().stdin_until = Some(word);
     }
 
     /// Commands do not read their stdin.
@@ -874,9 +880,10 @@ impl FakeApi {
             drop(self.answer(&mut socket, 404, &not_found(&place), &[]).await);
             return;
         }
-        let (v4, ignores, handler) = {
+        let (v4, ignores, until, handler) = {
             let state = self.state();
-            (state.v4, state.exec_ignores_stdin, state.exec.clone())
+            let ignores = state.exec_ignores_stdin;
+            (state.v4, ignores, state.stdin_until, state.exec.clone())
         };
         let version = if v4 { "v4" } else { "v5" };
         let key = derive_accept_key(request.header("sec-websocket-key").as_bytes());
@@ -893,7 +900,7 @@ impl FakeApi {
             let counted = (argv.get(2).map(String::as_str) == Some(COUNTED))
                 .then(|| argv.get(4)?.parse().ok())
                 .flatten();
-            match read_stdin(&mut websocket, counted).await {
+            match read_stdin(&mut websocket, counted, until).await {
                 Some(stdin) => Some(stdin),
                 None => return,
             }
@@ -919,13 +926,15 @@ const COUNTED: &str = r#"n=$1; shift; head -c "$n" | "$@""#;
 async fn read_stdin(
     websocket: &mut WebSocketStream<TcpStream>,
     counted: Option<usize>,
+    until: Option<&str>,
 ) -> Option<Vec<u8>> {
     let mut stdin = Vec::new();
-    while counted.is_none_or(|count| stdin.len() < count) {
+    let ended = |stdin: &[u8]| until.is_some_and(|word| stdin.ends_with(word.as_bytes()));
+    while counted.is_none_or(|count| stdin.len() < count) && !ended(&stdin) {
         match websocket.next().await {
             Some(Ok(Message::Binary(data))) => match data.split_first() {
                 Some((0, rest)) => stdin.extend_from_slice(rest),
-                Some((255, _)) => break,
+                Some((255, _)) => return until.is_none().then_some(stdin),
                 _ => {}
             },
             Some(Ok(_)) => {}
