@@ -68,22 +68,37 @@ for program in $programs; do
   cp -L "$bin/$program" "$PGO$bin/.$program"
 done
 # JIT is switched off and its compiler is most of the size.
-for file in "$lib"/* "$share"/*; do
-  case ${file##*/} in
-    bitcode | llvmjit* | pgxs | man | doc) continue ;;
+is_left_out() {
+  case ${1##*/} in
+    bitcode | llvmjit* | pgxs | man | doc) return 0 ;;
   esac
-  case $file in
-    "$share"/*) cp -RL "$file" "$PGO$share/" 2>/dev/null || cp -R "$file" "$PGO$share/" ;;
-    *) if [ -d "$file" ] || [ "${file%.so*}" != "$file" ]; then cp -RL "$file" "$PGO$lib/"; fi ;;
-  esac
+  return 1
+}
+set --
+for file in "$lib"/*; do
+  is_left_out "$file" && continue
+  if [ -d "$file" ] || [ "${file%.so*}" != "$file" ]; then set -- "$@" "$file"; fi
 done
+cp -RL "$@" "$PGO$lib/"
+set --
+for file in "$share"/*; do is_left_out "$file" || set -- "$@" "$file"; done
+cp -RL "$@" "$PGO$share/" 2>/dev/null || cp -R "$@" "$PGO$share/"
 
 # The closure of the programs and of every loadable library; a library that lacks one is left to fail when it is used.
 {
   for program in $programs; do "$loader" --list "$bin/$program"; done
-  find "$PGO$lib" -name '*.so*' -type f -exec sh -c 'for f; do "$0" --list "$f"; done' "$loader" {} +
+  # One list for all: preloaded into the server, as they are when they are used.
+  LD_PRELOAD=$(find "$PGO$lib" -name '*.so*' -type f | tr '\n' :) "$loader" --list "$bin/postgres"
 } 2>/dev/null | sed -n 's/^.* => \(\/[^ ]*\) (.*$/\1/p' | sort -u >"$PGO/closure"
-while IFS= read -r file; do cp -L "$file" "$PGO/so/"; done <"$PGO/closure"
+set --
+names=/
+while IFS= read -r file; do
+  # The same library may be listed below two paths.
+  case $names in *"/${file##*/}/"*) continue ;; esac
+  names=$names${file##*/}/
+  set -- "$@" "$file"
+done <"$PGO/closure"
+cp -L "$@" "$PGO/so/"
 cp -L "$loader" "$PGO/ld.so"
 # Name lookups load these by name; they are no one's listed dependency.
 for file in /lib/*/libnss_files.so.2 /usr/lib64/libnss_files.so.2 /lib64/libnss_files.so.2; do

@@ -100,9 +100,14 @@ fn only_one_pod_may_mount_the_claim_so_the_pod_comes_after_the_stop() {
 
 #[test]
 fn a_server_without_a_readiness_probe_is_waited_for_all_the_same() {
-    let probe = "          readinessProbe:
+    let probe = "          startupProbe:
             exec: {command: [pg_isready, -U, postgres, -h, 127.0.0.1]}
             periodSeconds: 1
+            timeoutSeconds: 5
+            failureThreshold: 300
+          readinessProbe:
+            exec: {command: [pg_isready, -U, postgres, -h, 127.0.0.1]}
+            periodSeconds: 10
             timeoutSeconds: 5
 ";
     let instance = Instance::library("library-statefulset", 13).with(probe, "");

@@ -100,12 +100,12 @@ fn an_interrupted_or_failed_rehearsal_leaves_nothing() {
     assert_eq!(copies(&space), [""; 0]);
 
     // What no check knows, the copy shows.
-    let view = "CREATE VIEW v AS SELECT checkpoints_timed FROM pg_stat_bgwriter";
+    let view = "CREATE VIEW v AS SELECT pg_stat_get_bgwriter_timed_checkpoints()";
     pg.sql("postgres", view);
     space
         .plugin(line)
         .exits(1)
-        .says("checkpoints_timed")
+        .says("timed_checkpoints")
         .says("not touched");
     assert_eq!(copies(&space), [""; 0]);
     pg.sql("postgres", "DROP VIEW v");

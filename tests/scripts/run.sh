@@ -1,7 +1,7 @@
 #!/bin/bash
 # Tests of src/scripts against real PostgreSQL servers, without a cluster. Needs root; everything happens in own
 # mount and PID namespaces. Usage: run.sh [NAME_PATTERN]...
-# Env: PGUP_TEST_ROOTFS_<major>=TAR (else the cached root file systems of tests/cluster/images), PGUP_TEST_KILLS (30),
+# Env: PGUP_TEST_ROOTFS_<major>=TAR (else the cached root file systems of tests/cluster/images), PGUP_TEST_KILLS (12),
 # PGUP_TEST_SEED, PGUP_TEST_FULL=1 (every point of death), PGUP_TEST_KEEP=1.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -70,6 +70,10 @@ once() {
   exec {lock}>&-
 }
 
+# nap SECONDS: without a process, because waits are most of what tests do.
+exec {quiet}<> <(:)
+nap() { read -rt "$1" -u "$quiet" || true; }
+
 need() {
   local major
   for major in "$@"; do [[ -n ${roots[$major]:-} ]] || roots["$major"]=$(once root root "$major"); done
@@ -101,7 +105,7 @@ pod_start() {
     # What ends at once has no children any more.
     pid=$(cat "/proc/$(<"$dir/unshare")/task/$(<"$dir/unshare")/children" 2> /dev/null) || true
     [[ -n $pid || ! -d /proc/$(<"$dir/unshare") ]] && break
-    sleep 0.005
+    nap 0.005
   done
   echo "${pid%% *}" > "$dir/pid"
 }
@@ -135,7 +139,7 @@ server_start() {
   for ((i = 0; i < 300; i++)); do
     pod_exec "$name" "$(bin "$major")/pg_isready" -q -h /run/postgresql 2> /dev/null && return 0
     pod_running "$name" || return 1
-    sleep 0.02
+    nap 0.05
   done
   return 1
 }
@@ -268,16 +272,19 @@ make_bundle() {
 
 worker() { pod_start "$test_name-up" "$to" "${shell_command[@]}" /scripts/worker.sh; }
 
+# said FILE TEXT: the file holds the text.
+said() { [[ -e $1 && $(< "$1") == *"$2"* ]]; }
+
 # event NAME [SECONDS]: waits for a line of the worker, prints the newest one.
 event() {
   local out=$base/pods/$test_name-up/out i
   for ((i = 0; i < ${2:-30} * 50; i++)); do
-    if grep -q "\"event\":\"$1\"" "$out" 2> /dev/null; then
+    if said "$out" "\"event\":\"$1\""; then
       grep "\"event\":\"$1\"" "$out" | tail -n 1
       return 0
     fi
-    pod_running "$test_name-up" || { sleep 0.05; grep "\"event\":\"$1\"" "$out" | tail -n 1 | grep . && return 0; echo "worker ended before $1"; return 1; }
-    sleep 0.02
+    pod_running "$test_name-up" || { nap 0.05; grep "\"event\":\"$1\"" "$out" | tail -n 1 | grep . && return 0; echo "worker ended before $1"; return 1; }
+    nap 0.02
   done
   echo "no event $1"
   return 1

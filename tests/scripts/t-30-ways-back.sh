@@ -195,7 +195,7 @@ swap_lost() {
   local i
   for ((i = 0; i < 3000; i++)); do
     if [[ -e $workdir/r1/old-17/global/pg_control.old ]]; then break; fi
-    sleep 0.002
+    nap 0.002
   done
   pod_kill "$test_name-up"
   fresh

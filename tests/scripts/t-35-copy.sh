@@ -21,7 +21,7 @@ answer() {
   for ((i = 0; i < 1500; i++)); do
     if grep "\"event\" : \"$1\"" "$session" | tail -n 1 | grep .; then return 0; fi
     [[ -d /proc/$session_pid ]] || break
-    sleep 0.02
+    nap 0.02
   done
   cat "$session" "$session.err"
   return 1
@@ -35,7 +35,7 @@ writes() {
       create table t$n as select * from items; drop table if exists t$((n > 3 ? n - 3 : 0)); truncate gone; insert into gone select id from items" > /dev/null || return 0
     echo "$n" > "$base/pods/$test_name-old/confirmed.part"
     mv "$base/pods/$test_name-old/confirmed.part" "$base/pods/$test_name-old/confirmed"
-    sleep 0.05
+    nap 0.05
   done
 }
 
@@ -84,7 +84,7 @@ copied() {
   event copying > /dev/null
   # From a later checkpoint on, what was copied before it would not be made good.
   first_rows=$(< "$base/pods/$test_name-old/confirmed")
-  until (($(< "$base/pods/$test_name-old/confirmed") > first_rows + 8)); do sleep 0.05; done
+  until (($(< "$base/pods/$test_name-old/confirmed") > first_rows + 8)); do nap 0.05; done
   query "$test_name-old" "$from" app checkpoint
   event data_copied > /dev/null
   echo alive >&6

@@ -83,16 +83,16 @@ point_worker() {
 point_event() {
   local i
   for ((i = 0; i < 3000; i++)); do
-    grep -q "\"event\":\"$2\"" "$1/out" && return 0
-    [[ -d /proc/$worker_pid ]] || { grep -q "\"event\":\"$2\"" "$1/out"; return; }
-    sleep 0.01
+    said "$1/out" "\"event\":\"$2\"" && return 0
+    [[ -d /proc/$worker_pid ]] || { said "$1/out" "\"event\":\"$2\""; return; }
+    nap 0.01
   done
   return 1
 }
 
 point_stop() {
   if [[ -e $1/count.group ]]; then kill -9 -- "-$(<"$1/count.group")" 2> /dev/null || true; fi
-  while [[ -d /proc/$worker_pid ]]; do sleep 0.005; done
+  while [[ -d /proc/$worker_pid ]]; do nap 0.005; done
 }
 
 point_ask() { PGUP_BOX=$1/box PGUP_CTL_TIMEOUT=20 sh "$scripts/ctl.sh" "${@:2}" > /dev/null; }
@@ -104,7 +104,7 @@ point_ping() {
   ctl=$!
   while [[ -d /proc/$ctl ]]; do
     if [[ ! -d /proc/$worker_pid ]]; then kill "$ctl" 2> /dev/null || true; fi
-    sleep 0.01
+    nap 0.01
   done
   wait "$ctl" 2> /dev/null || true
 }
@@ -126,9 +126,9 @@ settle() {
     point_ask "$1" "$points_ask" || return 1
     local i
     for ((i = 0; ; i++)); do
-      grep -q '"outcome":"back"' "$1/out" && break
+      said "$1/out" '"outcome":"back"' && break
       ((i < 1500)) || return 1
-      sleep 0.01
+      nap 0.01
     done
   fi
   # What follows the result (tidying) ends when it answers again.
@@ -155,13 +155,13 @@ points() {
       for ((i = 0; i < 3000; i++)); do
         if [[ ! -d /proc/$worker_pid ]]; then killed=1; break; fi
         # An errand ends by itself.
-        if point_serves && grep -q "\"outcome\":\"$points_outcome\"" "$dir/out"; then
+        if point_serves && said "$dir/out" "\"outcome\":\"$points_outcome\""; then
           # The tidying afterwards has its points too.
           point_ping "$dir"
           if [[ -e $dir/count.what ]]; then continue; fi
           break
         fi
-        sleep 0.01
+        nap 0.01
       done
       what=$(cat "$dir/count.what" 2> /dev/null || true)
       point_stop "$dir"
@@ -236,7 +236,7 @@ seed_snapshot() {
   point_worker "$1" POINT=24 POINT_HOW=half
   for ((i = 0; i < 1000; i++)); do
     [[ -d /proc/$worker_pid ]] || break
-    sleep 0.01
+    nap 0.01
   done
   point_stop "$1"
   mv "$1/vol" "$1/snap"
