@@ -119,7 +119,7 @@ mod tests {
         said(
             &mut input,
             &[
-                r#"unrecognized configuration parameter "operator_precedence_warning" in file "/work/conf/postgresql.conf" line 3"#,
+                r#"unrecognized configuration parameter "operator_precedence_warning" in file "/tmp/conf/postgresql.conf" line 3"#,
                 "HINT: of that one",
             ],
         );

@@ -226,7 +226,7 @@ async fn hand_over(
     name: &str,
     dumped: Option<Result<Vec<u8>, String>>,
 ) -> Result<(), String> {
-    const TAKE: &str = "cat >/work/schema.part && mv /work/schema.part /work/schema";
+    const TAKE: &str = "cd && cat >schema.part && mv schema.part schema";
     let (bytes, why) = match dumped {
         None => return Ok(()),
         Some(Ok(bytes)) => (bytes, Ok(())),

@@ -187,7 +187,7 @@ async fn hand(k8s: &K8s, pod: &str, name: &str, content: &str) -> Result<()> {
     let argv = [
         "sh",
         "-c",
-        r#"cat >"/work/$1.part" && mv "/work/$1.part" "/work/$1""#,
+        r#"cd && cat >"$1.part" && mv "$1.part" "$1""#,
         "sh",
         name,
     ];

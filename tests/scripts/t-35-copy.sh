@@ -80,7 +80,7 @@ copied() {
   event waiting > /dev/null
   session "$from" "$checkpoint"
   first=$(member "$(answer started)" wal)
-  : > "$base/pods/$test_name-up/work/go"
+  : > "$base/pods/$test_name-up$box/go"
   event copying > /dev/null
   # From a later checkpoint on, what was copied before it would not be made good.
   first_rows=$(< "$base/pods/$test_name-old/confirmed")
@@ -93,8 +93,8 @@ copied() {
   confirmed=$(< "$base/pods/$test_name-old/confirmed")
   echo stop >&6
   line=$(answer stopped)
-  { echo "$first $(member "$line" wal)"; member "$line" label; } > "$base/pods/$test_name-up/work/stop.part"
-  mv "$base/pods/$test_name-up/work/stop.part" "$base/pods/$test_name-up/work/stop"
+  { echo "$first $(member "$line" wal)"; member "$line" label; } > "$base/pods/$test_name-up$box/stop.part"
+  mv "$base/pods/$test_name-up$box/stop.part" "$base/pods/$test_name-up$box/stop"
   event copied > /dev/null
   pod_wait "$test_name-up"
   # The end of the words is the end of the session, however it comes.

@@ -19,8 +19,8 @@ proved() {
   bundle
   pod_start "$test_name-up" "$to" "${shell_command[@]}" /scripts/probe.sh
   dump "$test_name-old" "$@" > "$base/dumped"
-  cp "$base/dumped" "$up/work/schema.part"
-  mv "$up/work/schema.part" "$up/work/schema"
+  cp "$base/dumped" "$up$box/schema.part"
+  mv "$up$box/schema.part" "$up$box/schema"
   event done 60 > /dev/null
   is "$(member "$(event old_programs)" failed)" '' 'old programs'
   said=$(jq -c 'select(.event == "schema")' < "$up/out")
