@@ -105,7 +105,10 @@ dump_all() {
 
 load_all() {
   # The new cluster has its superuser already; whatever else is wrong is told by a line of its own.
-  on_new postgres psql -Xq -f "$DUMP/globals.sql" >/dev/null 2>"$BOX/globals.err" || return 1
+  on_new postgres psql -Xq -f "$DUMP/globals.sql" >/dev/null 2>"$BOX/globals.err" || {
+    tail -n 5 "$BOX/globals.err"
+    return 1
+  }
   if grep 'ERROR:' "$BOX/globals.err" | grep -vF "role \"$SUPERUSER\" already exists"; then return 1; fi
   echo "Loading roles and settings  ok"
   for oid in $databases; do
