@@ -43,6 +43,7 @@ can_go_back() {
 # go_back REASON DETAIL: from any step to the old cluster in the data directory, then the result.
 go_back() {
   stop_servers
+  # On a full disk the journal needs the room; a dump is begun anew anyway.
   rm -rf "$WORK/dump" "$WORK/loaded"
   if swapped; then
     json "$2"
@@ -53,14 +54,7 @@ go_back() {
   # 1: new entries are in the data directory; 2: it holds the guard alone; 0: some of the old cluster's may still be there.
   case $STEP in
     place | placed) MOVED=1 ;;
-    guarded | pg_upgrade | upgraded)
-      MOVED=2
-      # What was loaded so far is worth nothing, and a full disk needs the room.
-      if [ "$TRANSFER" = dump ]; then
-        trash "$NEW"
-        empty_trash
-      fi
-      ;;
+    guarded | pg_upgrade | upgraded) MOVED=2 ;;
   esac
   FAILED=failed-$TO
   back_n=2
@@ -78,6 +72,11 @@ go_back() {
 go_back_on() {
   failed_dir=$WORK/$FAILED
   if [ "$STEP" = back ]; then
+    # What was loaded so far is worth nothing, and the old server needs the room.
+    if [ "$TRANSFER" = dump ] && [ "$MOVED" = 2 ]; then
+      trash "$NEW"
+      empty_trash
+    fi
     if [ -e "$NEW" ] && [ ! -e "$failed_dir" ]; then mv "$NEW" "$failed_dir"; fi
     mkdir -p "$failed_dir"
     if [ "$MOVED" = 1 ]; then

@@ -14,6 +14,13 @@ stop_servers() {
   rm -f "$NEW/postmaster.pid" "$OLD/postmaster.pid"
 }
 
+# quietly: options without which a server of ours would act on the outside world: jobs, subscriptions, archived WAL.
+quietly() {
+  printf '%s' "-c max_worker_processes=0 -c archive_mode=off"
+  [ "$FROM" = "${FROM%.*}" ] || return 0
+  printf '%s' " -c max_logical_replication_workers=0"
+}
+
 # Starts and stops the old server once on the moved directory, so that it is shut down cleanly.
 recover_old() {
   [ -n "${OLD_BIN:-}" ] || return 1

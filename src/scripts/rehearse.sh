@@ -10,13 +10,6 @@ observe_on() {
   PGDATA=$observed_dir POSTGRES_USER=$SUPERUSER sh "$BOX/observe.sh" "$observed_what" "$WORK" "$@" 2>"$BOX/observe.err"
 }
 
-# quietly: options without which a copy would act on the outside world: jobs, subscriptions, archived WAL.
-quietly() {
-  printf '%s' "-c max_worker_processes=0 -c archive_mode=off"
-  [ "$FROM" = "${FROM%.*}" ] || return 0
-  printf '%s' " -c max_logical_replication_workers=0"
-}
-
 # took: the milliseconds since the last call in TOOK.
 took() {
   clock

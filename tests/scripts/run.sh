@@ -1,7 +1,7 @@
 #!/bin/bash
 # Tests of src/scripts against real PostgreSQL servers, without a cluster. Needs root; everything happens in own
 # mount and PID namespaces. Usage: run.sh [NAME_PATTERN]...
-# Env: PGUP_TEST_ROOTFS_<major>=TAR (else the cached root file systems of tests/cluster/images), PGUP_TEST_KILLS (12),
+# Env: PGUP_TEST_ROOTFS_<major>=TAR (else the cached root file systems of tests/cluster/images), PGUP_TEST_KILLS (30),
 # PGUP_TEST_SEED, PGUP_TEST_FULL=1 (every point of death), PGUP_TEST_KEEP=1.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -67,7 +67,7 @@ random_kills() {
 
 # lanes: two at a time, one for each core.
 kill_lanes() {
-  local rounds=${PGUP_TEST_KILLS:-12} seed=${PGUP_TEST_SEED:-$RANDOM} name=$test_name rc=0 pids=() lane transfer fs
+  local rounds=${PGUP_TEST_KILLS:-30} seed=${PGUP_TEST_SEED:-$RANDOM} name=$test_name rc=0 pids=() lane transfer fs
   local lanes=(link:xfs clone:xfs)
   for lane in "${lanes[@]}"; do
     transfer=${lane%:*} fs=${lane#*:}
@@ -84,7 +84,7 @@ kill_lanes() {
 
 # A dump or a load that is cut off is begun again; what is half loaded never counts.
 dump_kills() {
-  span=4500 random_kills dump xfs $(((${PGUP_TEST_KILLS:-12} + 2) / 3)) "${PGUP_TEST_SEED:-$RANDOM}"
+  span=4500 random_kills dump xfs $(((${PGUP_TEST_KILLS:-30} + 2) / 3)) "${PGUP_TEST_SEED:-$RANDOM}"
 }
 
 t 'killed at random moments' kill_lanes

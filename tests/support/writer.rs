@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::server::{NAME, library};
 use super::{LIMIT, Server, Space, eventually};
 
-/// Time between two writes of a client, in seconds: what runs side by side on two processors is not to be slowed by them.
+/// Time between two writes of an application, in seconds: each write costs it several processes.
 const PAUSE: &str = "\"0.2\"";
 
-/// A pod that inserts row after row through the Service (tests/support/writer.sh).
+/// A pod that inserts a row every 50 ms through the Service (tests/support/writer.sh).
 pub(crate) struct Writer<'a> {
     space: &'a Space,
 }
@@ -23,8 +23,7 @@ impl<'a> Writer<'a> {
         space.apply(
             &manifest
                 .replace("${IMAGE}", &library(17))
-                .replace("${DATABASE}", NAME)
-                .replace("\"0.05\"", PAUSE),
+                .replace("${DATABASE}", NAME),
         );
         let writer = Self { space };
         writer.wait_more();

@@ -1,6 +1,5 @@
 #!/bin/bash
-# A client that inserts one row every PAUSE seconds (0.05) through the Service, on one connection, and connects again when
-# it is lost.
+# A client that inserts one row every 50 ms through the Service, on one connection, and connects again when it is lost.
 # Each attempt has an id of its own. /log/acknowledged gets a line for each insert that the server has confirmed:
 # unix time in milliseconds, id. Environment: PGHOST, PGUSER, PGPASSWORD, PGDATABASE.
 trap '' PIPE
@@ -29,5 +28,5 @@ while :; do
   else
     connect 2>/dev/null
   fi
-  sleep "${PAUSE:-0.05}"
+  sleep 0.05
 done
