@@ -3,7 +3,7 @@
 use super::{Check, Finding, Run, Severity, Target, name, numbered};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::facts::server::Libc;
+use crate::facts::server::{Libc, LocaleProvider};
 
 /// The target image has every locale.
 pub(super) const CHECK: Check = Check {
@@ -27,13 +27,23 @@ fn run(target: &Target<'_>) -> Vec<Finding> {
         )];
     };
     let have: BTreeSet<String> = have.iter().map(|locale| normal(locale)).collect();
-    let mut missing: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    let mut need = |locale, user: String| {
+    let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut need = |locale: &str, user: String| {
         if !is_built_in(locale) && !have.contains(&normal(locale)) {
-            missing.entry(locale).or_default().insert(user);
+            let users = missing.entry(locale.to_owned()).or_default();
+            users.insert(user);
         }
     };
-    for database in &target.server.databases {
+    let wished = target.input.request.wish.sorted_by(target.server);
+    // Databases that are made anew leave the locale of the old ones behind.
+    let anew = match &wished {
+        Some((LocaleProvider::Libc, locale)) => {
+            need(locale.as_str(), "--locale".to_owned());
+            true
+        }
+        _ => false,
+    };
+    for database in target.server.databases.iter().filter(|_| !anew) {
         for locale in [&database.collate, &database.ctype] {
             need(locale, format!("database {}", name(&database.name)));
         }
@@ -46,7 +56,7 @@ fn run(target: &Target<'_>) -> Vec<Finding> {
     if missing.is_empty() {
         return Vec::new();
     }
-    let names: Vec<&str> = missing.keys().copied().collect();
+    let names: Vec<&str> = missing.keys().map(String::as_str).collect();
     vec![
         Finding::blocker(format!(
             "the target image lacks {}: {}",
@@ -106,6 +116,16 @@ mod tests {
         assert_eq!(finding.objects, ["database postgres"]);
         input.target.as_mut().unwrap().locales = None;
         fires("locales", &input);
+    }
+
+    #[test]
+    fn databases_that_are_made_anew_need_the_locale_asked_for() {
+        let mut input = input();
+        input.server.as_mut().unwrap().databases[0].ctype = "de_DE.UTF-8".to_owned();
+        input.request.wish.locale = Some("C.UTF-8".to_owned());
+        silent("locales", &input);
+        input.request.wish.locale = Some("xx_XX".to_owned());
+        assert_eq!(fires("locales", &input)[0].objects, ["--locale"]);
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod liveness_probe;
 mod locale_provider;
 mod locales;
 mod logical_slots;
+mod made_with;
 mod managed_by;
 mod mule_internal;
 mod newest_minor;
@@ -151,6 +152,7 @@ pub const ALL: &[Check] = &[
     database_locales::CHECK,
     locale_provider::CHECK,
     locales::CHECK,
+    made_with::CHECK,
     unicode::CHECK,
     extensions::CHECK,
     extension_updates::CHECK,

@@ -7,6 +7,7 @@ use crate::facts::instance::InstanceFacts;
 use crate::facts::server::ServerFacts;
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
+use crate::postgres::initdb::Wish;
 use crate::postgres::query::Query;
 use crate::postgres::version::MajorVersion;
 
@@ -127,6 +128,8 @@ pub struct Request {
     pub transfer: String,
     /// `auto`, `none` or the name of a VolumeSnapshotClass.
     pub snapshot: String,
+    /// What the new cluster is made with, where it shall not be as the old one.
+    pub wish: Wish,
 }
 
 /// Everything that checks look at. What was not read is `None` and becomes a finding.

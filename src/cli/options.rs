@@ -6,7 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::values;
 use crate::discover::target::TargetName;
+use crate::facts::server::LocaleProvider;
 use crate::output::Format;
+use crate::postgres::initdb::Wish;
 
 /// Which PostgreSQL.
 #[derive(Args, Debug, Clone)]
@@ -72,6 +74,8 @@ pub struct UpgradeOptions {
     /// How the data goes to the new version: `pg_upgrade`, or a dump and a load, which take their time and go where `pg_upgrade` cannot
     #[arg(long, value_enum, default_value_t)]
     pub method: Method,
+    #[command(flatten)]
+    pub made_with: MadeWithArgs,
     /// How `pg_upgrade` transfers files; auto takes clone where the file system has reflinks, else link with a volume snapshot, else copy
     #[arg(long, value_enum, default_value_t)]
     pub transfer: Transfer,
@@ -90,6 +94,35 @@ pub struct UpgradeOptions {
     /// Checks whose blockers are waived, by id
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     pub ignore_checks: Vec<String>,
+}
+
+/// What the new cluster is made with where it shall not be as the old one.
+#[derive(Args, Debug, Clone, Default, PartialEq, Eq)]
+pub struct MadeWithArgs {
+    /// With --method dump: encoding of the new databases, such as UTF8 (default: as they are)
+    #[arg(long, value_name = "NAME", value_parser = values::encoding)]
+    pub encoding: Option<String>,
+    /// With --method dump: locale of the new databases, such as C.utf8, or with ICU de-DE (default: as they are)
+    #[arg(long, value_name = "NAME", value_parser = values::locale)]
+    pub locale: Option<String>,
+    /// With --method dump: who sorts the text of the new databases (default: as it is)
+    #[arg(long, value_enum, value_name = "libc|icu|builtin")]
+    pub locale_provider: Option<LocaleProvider>,
+    /// With --method dump: checksums of data pages, on or off (default: as they are)
+    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on", value_parser = values::switch)]
+    pub data_checksums: Option<bool>,
+}
+
+impl MadeWithArgs {
+    /// The same as the plan knows it.
+    pub fn wish(&self) -> Wish {
+        Wish {
+            encoding: self.encoding.clone(),
+            locale: self.locale.clone(),
+            provider: self.locale_provider,
+            checksums: self.data_checksums,
+        }
+    }
 }
 
 /// `--method`.

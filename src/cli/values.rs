@@ -40,6 +40,34 @@ pub(crate) fn rate(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{text:?} is not a rate between 1Mi and 1Ti a second, such as 64Mi"))
 }
 
+/// A name of an encoding, as `CREATE DATABASE` knows it; whether the server does is for it to say.
+pub(super) fn encoding(text: &str) -> Result<String, String> {
+    word(text, "_-", "an encoding such as UTF8")
+}
+
+/// A name of a locale: of the C library, of ICU, or of PostgreSQL itself.
+pub(super) fn locale(text: &str) -> Result<String, String> {
+    word(text, "_-.@=;", "a locale such as en_US.utf8")
+}
+
+fn word(text: &str, signs: &str, what: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
+    if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not {what}"))
+    }
+}
+
+/// `on` or `off`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{text:?} is not on or off")),
+    }
+}
+
 /// A name of an object, or one of the words that take its place.
 pub(super) fn object_name(text: &str) -> Result<String, String> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
@@ -90,6 +118,18 @@ mod tests {
         for wrong in ["", "fast", "64MB", "0", "1", "-5Mi", "9Ei"] {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn encodings_and_locales_are_words() {
+        assert_eq!(encoding("LATIN1"), Ok("LATIN1".to_owned()));
+        assert_eq!(locale("de_DE@euro"), Ok("de_DE@euro".to_owned()));
+        for wrong in ["", "a b", "'x'", "$(x)", "-E", "a/b"] {
+            assert!(encoding(wrong).is_err(), "{wrong}");
+            assert!(locale(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(switch("off"), Ok(false));
+        assert!(switch("true").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::checks::{self, CheckInput, Finding};
-use crate::cli::options::{Method, TargetArgs, Transfer, UpgradeOptions};
+use crate::cli::options::{MadeWithArgs, Method, TargetArgs, Transfer, UpgradeOptions};
 use crate::commands::{dry_run, image_probe, rbac};
 use crate::discover::clients;
 use crate::discover::managed;
@@ -13,7 +13,7 @@ use crate::error::{Failure, Result};
 use crate::exec::Store;
 use crate::facts::clients::Clients;
 use crate::facts::instance::{InstanceFacts, OwnerKind};
-use crate::facts::server::ServerFacts;
+use crate::facts::server::{LocaleProvider, ServerFacts};
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
 use crate::k8s::K8s;
@@ -72,11 +72,7 @@ pub(super) async fn survey(
     probe: Probe,
 ) -> Result<Survey> {
     only_known_checks(options)?;
-    if options.method == Method::Dump && options.transfer != Transfer::Auto {
-        return Err(Failure::usage(
-            "--transfer is pg_upgrade's: --method dump has no transfer mode",
-        ));
-    }
+    suits_method(options)?;
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let (namespace, found) = find(k8s, target_args, options.to).await?;
@@ -159,6 +155,7 @@ pub(super) async fn survey(
                 .as_ref()
                 .map_or_else(|_| request.transfer.clone(), |u| u.transfer.clone()),
             snapshot: request.snapshot.clone(),
+            wish: request.wish.clone(),
         },
     };
     let findings = checks::run_all(&input, &options.ignore_checks);
@@ -197,6 +194,29 @@ async fn find(k8s: &K8s, args: &TargetArgs, to: Option<u32>) -> Result<(Namespac
     );
     let found = found.await?;
     Ok((namespace, found))
+}
+
+/// Flags of one method are refused with another.
+fn suits_method(options: &UpgradeOptions) -> Result<()> {
+    if options.method == Method::Dump && options.transfer != Transfer::Auto {
+        return Err(Failure::usage(
+            "--transfer is pg_upgrade's: --method dump has no transfer mode",
+        ));
+    }
+    if options.method != Method::Dump && options.made_with != MadeWithArgs::default() {
+        return Err(Failure::usage(
+            "--encoding, --locale, --locale-provider and --data-checksums need --method dump: pg_upgrade keeps all of them",
+        ));
+    }
+    if let (Some(provider @ (LocaleProvider::Libc | LocaleProvider::Icu)), None) =
+        (options.made_with.locale_provider, &options.made_with.locale)
+    {
+        return Err(Failure::usage(format!(
+            "--locale-provider {0} needs --locale: {0} has many, and those of another provider are not among them",
+            provider.as_str()
+        )));
+    }
+    Ok(())
 }
 
 fn only_known_checks(options: &UpgradeOptions) -> Result<()> {
@@ -256,6 +276,7 @@ fn left_alone(found: Found, options: &UpgradeOptions) -> Survey {
             image: image.clone(),
             transfer: options.transfer.as_str().to_owned(),
             snapshot: options.snapshot.clone(),
+            wish: options.made_with.wish(),
         },
     };
     let mut findings = checks::run_all(&input, &[]);
@@ -280,6 +301,7 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
             Method::Dump => DUMP,
         }
         .to_owned(),
+        wish: options.made_with.wish(),
         jobs: options.jobs,
         snapshot: options.snapshot.clone(),
         verify: options.verify.as_str().to_owned(),

@@ -275,7 +275,7 @@ pub struct RoleSetting {
 }
 
 /// Who defines the sort order of a database's text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum LocaleProvider {
     /// The C library.

@@ -20,6 +20,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("prepare.sh", include_str!("../scripts/prepare.sh")),
     ("outage.sh", include_str!("../scripts/outage.sh")),
     ("load.sh", include_str!("../scripts/load.sh")),
+    ("otherwise.sh", include_str!("../scripts/otherwise.sh")),
     ("back.sh", include_str!("../scripts/back.sh")),
     ("adopt.sh", include_str!("../scripts/adopt.sh")),
     ("copy.sh", include_str!("../scripts/copy.sh")),

@@ -6,6 +6,7 @@ use crate::facts::instance::{Family, InstanceFacts};
 use crate::facts::server::ServerFacts;
 use crate::facts::target::TargetFacts;
 use crate::k8s::names;
+use crate::postgres::initdb::Wish;
 use crate::postgres::upgrade_args;
 use crate::record::{self, DUMP, Phase, Upgrade};
 use crate::steps::Step;
@@ -28,6 +29,8 @@ pub struct Request {
     pub image: String,
     /// `auto`, `clone`, `link`, `copy` or `swap`; or [`DUMP`].
     pub transfer: String,
+    /// What the new cluster is made with, where it shall not be as the old one; only with [`DUMP`].
+    pub wish: Wish,
     /// `--jobs`.
     pub jobs: Option<u32>,
     /// `auto`, `none` or a VolumeSnapshotClass.
@@ -73,7 +76,11 @@ pub fn transfer(
              and a copy does not fit; grow the claim, or accept --transfer link --snapshot none",
             no_snapshot_reason(instance)
         )),
-        DUMP => choice(DUMP, "pg_dump and pg_restore, as asked for"),
+        DUMP if request.wish.is_empty() => choice(DUMP, "pg_dump and pg_restore, as asked for"),
+        DUMP => choice(
+            DUMP,
+            &format!("pg_dump and pg_restore, as asked for, into a cluster with {}", request.wish),
+        ),
         mode => choice(mode, "as asked for"),
     }
 }
@@ -175,6 +182,7 @@ pub fn decide(
         worker_env: args
             .env
             .into_iter()
+            .chain(request.wish.env(server))
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
         worker_files: BTreeMap::from([
@@ -369,6 +377,7 @@ pub(crate) mod tests {
             run: "pg-1".into(),
             image: "docker.io/library/postgres:17".into(),
             transfer: "auto".into(),
+            wish: Wish::default(),
             jobs: None,
             snapshot: "auto".into(),
             verify: "auto".into(),

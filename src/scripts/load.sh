@@ -113,13 +113,18 @@ load_all() {
   echo "Loading roles and settings  ok"
   for oid in $databases; do
     name=$(cat "$DUMP/$oid.name")
-    set -- --create -d postgres
     # These exist in every cluster; what is set for the database itself comes only with the database (pg_upgrade does the same).
+    first=postgres clean=
     case $name in
-      postgres) set -- --clean --create -d template1 ;;
-      template1) set -- --clean --create -d postgres ;;
+      postgres) first=template1 clean=--clean ;;
+      template1) clean=--clean ;;
     esac
-    on_new postgres pg_restore "$@" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1
+    if made_otherwise; then
+      load_otherwise "$DUMP/$oid" || return 1
+    else
+      # shellcheck disable=SC2086 # a flag or nothing
+      on_new postgres pg_restore --create $clean -d "$first" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1
+    fi
     echo "Loading database $oid  ok"
   done
 }
@@ -143,6 +148,6 @@ dump_and_load() {
   # Nothing of the load was synced on the way.
   sync -f "$NEW" || return 1
   # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.
-  : >"$WORK/loaded"
+  otherwise >"$WORK/loaded"
   echo "Writing the new cluster to the disk  ok"
 }

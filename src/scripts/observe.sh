@@ -312,9 +312,9 @@ compare_sql() {
 -- Most lines are equal to the byte and only the others are taken apart. No name can hold the marks: its quotes are escaped.
 WITH e AS (SELECT a.line AS a, b.line AS b FROM (SELECT line FROM unnest(string_to_array(:'before', E'\n')) AS line WHERE line LIKE '{"k" : "%, "v" : %' AND (:'level' = 'counts' OR line NOT LIKE '{"k" : "rows"%') AND line !~ :'uncompared') b
   FULL JOIN (SELECT line FROM unnest(string_to_array(:'after', E'\n')) AS line WHERE line LIKE '{"k" : "%, "v" : %' AND line !~ :'uncompared') a ON a.line = b.line),
--- A load numbers columns anew and makes extensions in the version of the new server.
-b AS (SELECT split_part(b, ', "v" : ', 1) AS key, b AS line, CASE WHEN b ~ :'renumbered' THEN b::jsonb #- '{v,columns}' #- '{v,version}' #- '{v,ofExtensions}' ELSE b::jsonb END AS j FROM e WHERE a IS NULL),
-a AS (SELECT split_part(a, ', "v" : ', 1) AS key, a AS line, CASE WHEN a ~ :'renumbered' THEN a::jsonb #- '{v,columns}' #- '{v,version}' #- '{v,ofExtensions}' ELSE a::jsonb END AS j FROM e WHERE b IS NULL),
+-- A load numbers columns anew and makes extensions in the version of the new server. What was asked to be otherwise is.
+b AS (SELECT split_part(b, ', "v" : ', 1) AS key, b AS line, CASE WHEN b ~ :'renumbered' THEN b::jsonb #- '{v,columns}' #- '{v,version}' #- '{v,ofExtensions}' WHEN b ~ '^{"k" : "(server|database)"' THEN b::jsonb || jsonb_build_object('v', (b::jsonb->'v') - string_to_array(:'otherwise', ' ')) ELSE b::jsonb END AS j FROM e WHERE a IS NULL),
+a AS (SELECT split_part(a, ', "v" : ', 1) AS key, a AS line, CASE WHEN a ~ :'renumbered' THEN a::jsonb #- '{v,columns}' #- '{v,version}' #- '{v,ofExtensions}' WHEN a ~ '^{"k" : "(server|database)"' THEN a::jsonb || jsonb_build_object('v', (a::jsonb->'v') - string_to_array(:'otherwise', ' ')) ELSE a::jsonb END AS j FROM e WHERE b IS NULL),
 m AS (SELECT split_part(a, '"', 4) AS k, a AS line, true AS here, true AS was, NULL::jsonb AS av, NULL::jsonb AS bv, NULL::jsonb AS ax, nullif(split_part(split_part(a, '"f" : "', 2), '"', 1), '') AS f, NULL::text AS bf,
     nullif(nullif(rtrim(split_part(a, '"b" : ', 2), '}'), 'null'), '')::bigint AS b, NULL::bigint AS bb, nullif(rtrim(split_part(a, CASE WHEN a LIKE '{"k" : "large objects"%' THEN '"count" : ' ELSE '"rows" : ' END, 2), '}'), '')::bigint AS n FROM e WHERE a IS NOT NULL AND b IS NOT NULL
   UNION ALL
@@ -410,14 +410,15 @@ pgup_writers=${pgup_writers#writers=}
 pgup_sizes=/dev/null
 [ ! -r "$pgup_run/sizes" ] || pgup_sizes=$pgup_run/sizes
 # After a dump and a load the files are others: TOAST tables, sizes, numbers of columns say nothing.
-pgup_loaded=false pgup_uncompared='^$' pgup_renumbered='^$'
+pgup_loaded=false pgup_uncompared='^$' pgup_renumbered='^$' pgup_otherwise=
 if [ -e "$pgup_run/loaded" ]; then
   pgup_loaded=true pgup_uncompared='^{"k" : "(toast|toast index|large object data)"|, "m" : true'
   pgup_renumbered='^{"k" : "(index|statistics|extension|routines|operators|operator classes|casts)"'
+  read -r pgup_otherwise <"$pgup_run/loaded" || :
 fi
 {
   printf '\\set level %s\n\\set writers %s\n' "$pgup_taken" "${pgup_writers:-unknown}"
-  printf "\\\\set loaded %s\n\\\\set uncompared '%s'\n\\\\set renumbered '%s'\n" "$pgup_loaded" "$pgup_uncompared" "$pgup_renumbered"
+  printf "\\\\set loaded %s\n\\\\set uncompared '%s'\n\\\\set renumbered '%s'\n\\\\set otherwise '%s'\n" "$pgup_loaded" "$pgup_uncompared" "$pgup_renumbered" "$pgup_otherwise"
   compare_sql
 } | run_psql 3<"$pgup_run/observed-before" 4<"$pgup_run/observed-after" 5<"$pgup_sizes" | {
   pgup_end=

@@ -151,6 +151,18 @@ init_cluster() {
   fi
 }
 
+# as_asked: what the new cluster shall have instead of what the old one has takes its place.
+as_asked() {
+  C_CHECKSUMS=${PGUP_AS_CHECKSUMS:-$C_CHECKSUMS}
+  PGUP_ENCODING=${PGUP_AS_ENCODING:-${PGUP_ENCODING:-}}
+  [ -n "${PGUP_AS_PROVIDER:-}" ] || return 0
+  PGUP_LOCALE_PROVIDER=$PGUP_AS_PROVIDER
+  case $PGUP_AS_PROVIDER in
+    libc) PGUP_LC_COLLATE=$PGUP_AS_LOCALE PGUP_LC_CTYPE=$PGUP_AS_LOCALE ;;
+    *) PGUP_ICU_LOCALE=$PGUP_AS_LOCALE ;;
+  esac
+}
+
 # init_new: the new cluster, made anew. Sets TAIL when it cannot.
 init_new() {
   trash "$NEW"
@@ -210,6 +222,7 @@ prepare() {
     0) [ "$C_CHECKSUMS" = 0 ] || refuse plan_stale "the old cluster has checksums, the plan says no" ;;
     1) [ "$C_CHECKSUMS" != 0 ] || refuse plan_stale "the old cluster has no checksums, the plan says yes" ;;
   esac
+  as_asked
   note prepare "$FROM" "$TO" "$TRANSFER"
   journal_sync "$WORK"
   # Nothing has been moved yet in this state, so all of this is ours.
@@ -249,5 +262,6 @@ resume_setup() {
   rm -f "$OLD/postmaster.pid" "$NEW/postmaster.pid"
   C_WALSEG=16777216 C_CHECKSUMS=0
   if [ -e "$WORK/initdb-facts" ]; then read -r C_WALSEG C_CHECKSUMS <"$WORK/initdb-facts"; fi
+  as_asked
   event resumed "\"step\":\"$STEP\",\"attempts\":$ATTEMPTS"
 }

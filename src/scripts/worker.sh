@@ -16,6 +16,8 @@ set -eu
 . "${0%/*}/outage.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
+# shellcheck source=otherwise.sh disable=SC1091
+. "${0%/*}/otherwise.sh"
 # shellcheck source=back.sh disable=SC1091
 . "${0%/*}/back.sh"
 # shellcheck source=adopt.sh disable=SC1091

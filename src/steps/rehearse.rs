@@ -38,7 +38,13 @@ pub(super) async fn rehearse(acting: &mut Acting<'_>, claim: &str, copied: bool)
     if worker::name_of(&said.last) != "rehearsed" {
         return Err(broken(&said.last, find("result")));
     }
-    let verdict = find("verified").cloned().unwrap_or_default();
+    let Some(verdict) = find("verified").cloned() else {
+        let why = find("failed").map(worker::why).unwrap_or_default();
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("the upgraded copy could not be compared with what it was before: {why}"),
+        ));
+    };
     let mut result = said.last.clone();
     result["outcome"] = json!("rehearsed");
     result["predicted_outage_ms"] = json!(predicted_ms(&result));

@@ -22,8 +22,21 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
         .plugin("run --to 17 --method dump --transfer link -y")
         .exits(2)
         .says("--transfer");
-    pg.runs(17, "--method dump").exits(0).says("rows");
+    space
+        .plugin("run --to 17 --locale C.utf8 -y")
+        .exits(2)
+        .says("--method dump");
+    let report = space
+        .plugin("rehearse --to 17 --method dump --encoding UTF8 --locale C.utf8 --data-checksums -o json")
+        .exits(0)
+        .says("equal")
+        .json();
+    assert!(report["predictedOutageMs"].as_u64() > Some(0), "{report}");
+    pg.runs(17, "--method dump --data-checksums")
+        .exits(0)
+        .says("rows");
     assert_eq!(pg.major(), 17);
+    assert_eq!(pg.sql("postgres", "SHOW data_checksums"), "on");
     pg.sql("plain", "DROP EXTENSION pg_stat_statements");
     assert_same(&before, &pg.fingerprint());
     space

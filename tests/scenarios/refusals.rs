@@ -70,6 +70,11 @@ fn images_and_modes_that_cannot_work() {
         .exits(3)
         .says("en_US")
         .says("locales");
+    // Databases cannot have the encoding with the locale that they have.
+    space
+        .plugin("preflight statefulset/pg --to 17 --method dump --encoding LATIN1")
+        .exits(3)
+        .says("made-with");
     // No such image at all.
     space
         .plugin(&format!("{run} --image {image}:17-nosuch"))

@@ -148,7 +148,10 @@ server_start() {
 server_stop() { pod_kill "$1" INT; }
 
 # query POD MAJOR DATABASE SQL
-query() { pod_exec "$1" "$(bin "$2")/psql" -XAtq -v ON_ERROR_STOP=1 -U "${super:-postgres}" -h /run/postgresql -d "$3" -f - <<< "$4"; }
+query() {
+  local name=${3//\\/\\\\}
+  pod_exec "$1" "$(bin "$2")/psql" -XAtq -v ON_ERROR_STOP=1 -U "${super:-postgres}" -h /run/postgresql -d "dbname='${name//\'/\\\'}'" -f - <<< "$4"
+}
 
 # Templates by name: major and initdb's arguments.
 declare -A templates=(

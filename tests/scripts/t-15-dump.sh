@@ -7,7 +7,7 @@ dump_more="
   alter database app set work_mem = '6MB'; alter database postgres set work_mem = '8MB'; comment on database app is 'of app';
   alter role app in database app set work_mem = '9MB'; alter role app password 'secret'; revoke connect on database app from public;
   create database \"o'b\"\"r=\\\\ x\" owner app"
-dump_facts="select (select string_agg(datname || ' ' || coalesce((select string_agg(a::text, ',' order by a::text) from unnest(datacl) a), '') || ' ' || coalesce(shobj_description(oid, 'pg_database'), ''), '|' order by datname) from pg_database where datname not like 'template%'),
+dump_facts="select (select string_agg(datname || ' ' || coalesce((select string_agg(a::text, ',' order by a::text collate \"C\") from unnest(datacl) a), '') || ' ' || coalesce(shobj_description(oid, 'pg_database'), ''), '|' order by datname collate \"C\") from pg_database where datname not like 'template%'),
   (select string_agg(coalesce(d.datname, '') || coalesce(r.rolname, '') || s.setconfig::text, ',' order by d.datname, r.rolname) from pg_db_role_setting s left join pg_database d on d.oid = setdatabase left join pg_roles r on r.oid = setrole),
   (select md5(rolpassword) from pg_authid where rolname = 'app')"
 
@@ -27,6 +27,22 @@ dump_tweak() {
   query "$test_name-old" "$2" postgres "$dump_more"
   query "$test_name-old" "$2" postgres "$dump_facts" > "$base/pods/$test_name-more"
   server_stop "$test_name-old"
+}
+
+# recoded: every database with another encoding and another order, and checksums, also the one with the name.
+recoded() {
+  local made="select string_agg(datname || ' ' || pg_encoding_to_char(encoding) || ' ' || datlocprovider::text || ' ' || datlocale, '|' order by datname collate \"C\"), current_setting('data_checksums') from pg_database"
+  tweak=recode_tweak upgrade_live v13 13 17 dump ext4 PGUP_AS_ENCODING=UTF8 PGUP_AS_PROVIDER=icu PGUP_AS_LOCALE=de-DE PGUP_AS_CHECKSUMS=1
+  is "$(query "$test_name-new" 17 postgres "$dump_facts")" "$(<"$base/pods/$test_name-more")" databases
+  is "$(query "$test_name-new" 17 postgres "$made")" "a ENCODING = 'x' WITH TEMPLATE = template0 ENCODING = 'y' UTF8 i de-DE|app UTF8 i de-DE|o'b\"r=\\\\ x UTF8 i de-DE|postgres UTF8 i de-DE|template0 UTF8 i de-DE|template1 UTF8 i de-DE|on" made
+  is "$(query "$test_name-new" 17 "a ENCODING = 'x' WITH TEMPLATE = template0 ENCODING = 'y'" "select string_agg(word, ' ' order by word) || octet_length(max(word)) from words")" 'Ähre Apfel Zebra5' words
+  is "$(<"$workdir/r1/loaded")" 'encoding provider locale collate ctype checksums' otherwise
+}
+recode_tweak() {
+  dump_more="$dump_more; create database \"a ENCODING = 'x' WITH TEMPLATE = template0 ENCODING = 'y'\" encoding LATIN1 locale 'C' template template0" dump_tweak "$@"
+  server_start "$test_name-latin" 13
+  query "$test_name-latin" 13 "a ENCODING = 'x' WITH TEMPLATE = template0 ENCODING = 'y'" "create table words as select unnest(array['Zebra', U&'\\00C4hre', 'Apfel']) as word; create index on words (word)"
+  server_stop "$test_name-latin"
 }
 
 # A view that the new version refuses: everything else goes back.
@@ -79,6 +95,7 @@ full_disk() {
 }
 
 t '13 to 17 by dump' dumped v13 13 17 ext4
-t '15 to 18 by dump' dumped v15 15 18 ext4
+t '15 to 18 by dump into another locale' dumped v15 15 18 ext4 PGUP_AS_PROVIDER=libc PGUP_AS_LOCALE=C.utf8
+t '13 to 17 by dump into another encoding' recoded
 complaint='datlastsysoid does not exist' t 'dump goes back when the load fails' dump_fails
 complaint='No space left' t 'dump goes back when the disk is full' full_disk 120

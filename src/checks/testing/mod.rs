@@ -10,6 +10,7 @@ use crate::facts::instance::{ClaimFacts, Family, InstanceFacts, ObjectId, PodFac
 use crate::facts::server::{Found, ServerFacts};
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
+use crate::postgres::initdb::Wish;
 
 fn path(name: &str) -> String {
     format!("{}/tests/fixtures/{name}.jsonl", env!("CARGO_MANIFEST_DIR"))
@@ -105,6 +106,7 @@ fn recorded_from(server: ServerFacts, to: &str) -> CheckInput {
             image: format!("postgres:{}", target.version.major),
             transfer: "clone".to_owned(),
             snapshot: "auto".to_owned(),
+            wish: Wish::default(),
         },
         server: Some(server),
         target: Some(target),

@@ -105,6 +105,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ),
     ("locales", REFUSED),
     ("logical-slots", THIRTEEN),
+    ("made-with", REFUSED),
     ("managed-by", CROWDED),
     ("old-passwords", FIFTEEN),
     ("mule-internal", EIGHTEEN),

@@ -22,6 +22,7 @@ fn survey(mut input: CheckInput, clients: Clients) -> Survey {
         run: "pg-1".to_owned(),
         image: input.request.image.clone(),
         transfer: "auto".to_owned(),
+        wish: crate::postgres::initdb::Wish::default(),
         jobs: None,
         snapshot: "auto".to_owned(),
         verify: "auto".to_owned(),

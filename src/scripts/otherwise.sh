@@ -1,0 +1,49 @@
+# Databases with another encoding or locale than those of the dump, for --encoding, --locale and --locale-provider.
+# shellcheck shell=dash disable=SC2154
+
+# made_otherwise: the new databases have another encoding or locale than those of the dump.
+made_otherwise() { [ -n "${PGUP_AS_ENCODING:-}${PGUP_AS_PROVIDER:-}" ]; }
+
+# otherwise: what differs because it was asked for, in the words of the observation.
+otherwise() {
+  echo "${PGUP_AS_ENCODING:+encoding} ${PGUP_AS_PROVIDER:+provider locale collate ctype} ${PGUP_AS_CHECKSUMS:+checksums}"
+}
+
+# as_wished: a script that makes a database, with what is asked for in place of what the old one had. What begins with the
+# last mark is the server's and not a part of a name.
+as_wished() {
+  wished_drop='s/ LOCALE_PROVIDER = [a-z]*//; s/ (BUILTIN_LOCALE|ICU_LOCALE) = '"'[^']*'"'//g; s/ ICU_RULES = E?'"'([^'\\\\]|''|\\\\.)*'"'//'
+  wished_add=
+  case ${PGUP_AS_PROVIDER:-} in
+    '') wished_drop= ;;
+    libc)
+      wished_drop="$wished_drop; s/ (LOCALE|LC_COLLATE|LC_CTYPE) = '[^']*'//g"
+      wished_add=" LOCALE = '$PGUP_AS_LOCALE'"
+      [ "$TO" -lt 15 ] || wished_add=" LOCALE_PROVIDER = libc$wished_add"
+      ;;
+    icu) wished_add=" LOCALE_PROVIDER = icu ICU_LOCALE = '$PGUP_AS_LOCALE'" ;;
+    builtin) wished_add=" LOCALE_PROVIDER = builtin BUILTIN_LOCALE = '$PGUP_AS_LOCALE'" ;;
+  esac
+  sed -E "/^CREATE DATABASE /{
+    s/^(.*) WITH TEMPLATE = template0 ENCODING = '([^']*)'/\\1\\n\\2\\n/
+    h
+    s/^.*\\n.*\\n//
+    $wished_drop
+    x
+    s/^(.*)\\n(.*)\\n.*\$/\\1 WITH TEMPLATE = template0 ENCODING = '${PGUP_AS_ENCODING:-\\2}'$wished_add/
+    G
+    s/\\n//
+  }"
+}
+
+# load_otherwise DIR: loads the dump of database $name as pg_restore --create would, but for what the database is made with.
+load_otherwise() {
+  "$NEW_BIN/pg_restore" --create --list "$1" >"$1.all" || return 1
+  sed -n -E '/^[0-9]+; [0-9]+ [0-9]+ (DATABASE|DATABASE PROPERTIES|(ACL|COMMENT|SECURITY LABEL) - DATABASE) /p' "$1.all" >"$1.entries"
+  # shellcheck disable=SC2086 # a flag or nothing
+  "$NEW_BIN/pg_restore" --create $clean -L "$1.entries" -f "$1.sql" "$1" || return 1
+  as_wished <"$1.sql" >"$1.made" || return 1
+  on_new "$first" psql -Xq -v ON_ERROR_STOP=1 -f "$1.made" >/dev/null || return 1
+  # Without --create the name goes as a connection string, in which two signs are special.
+  on_new postgres pg_restore -d "dbname='$(printf '%s' "$name" | sed "s/[\\\\']/\\\\&/g")'" -j "${PGUP_JOBS:-1}" "$1"
+}
