@@ -45,6 +45,9 @@ pub fn after_failure(record: &Record) -> Vec<Step> {
             to: upgrade.old_image.clone(),
             replicas: record.instance.replicas,
             pgdata: None,
+            template: upgrade
+                .change(&record.instance.container)
+                .map(|change| change.back),
         });
         steps.push(Step::AwaitServer {
             major: upgrade.from,
