@@ -9,7 +9,7 @@ pub(super) const CHECK: Check = Check {
     id: "image-family",
     title: "The target image is of the same family, or everything that differs goes along",
     why: "Images differ in user, paths, variables, probes and in where the configuration lies: the new server would not start, or let nobody in",
-    mend: "From Bitnami's image to docker-library's the pod template and the configuration are changed with the image, and the plan shows it; name what cannot go along differently first. No other change of the family is built",
+    mend: "From Bitnami's image to docker-library's the pod template and the configuration are changed with the image, and the plan shows it; mend first what is named. No other change of the family is built",
     severity: Severity::Blocker,
     waivable: false,
     queries: &[],
