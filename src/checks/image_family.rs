@@ -27,6 +27,9 @@ fn run(input: &CheckInput) -> Vec<Finding> {
             ))
             .fix(fix),
         ],
+        (Family::Bitnami, None) if target.is_none() => vec![Finding::info(format!(
+            "the family of {image} is not known before it is looked into"
+        ))],
         (Family::Bitnami, None) => vec![
             Finding::blocker(format!(
                 "{old} is of Bitnami's family, and {image} of none whose paths and variables are known"
@@ -85,6 +88,9 @@ mod tests {
             finding.message.contains("of none whose paths"),
             "{finding:?}"
         );
+        let looked = input.target.take();
+        assert_eq!(fires("image-family", &input)[0].severity, Severity::Info);
+        input.target = looked;
         // A docker-library image in the clothes of Bitnami.
         input.server.as_mut().unwrap().config_file = "/data/postgresql.conf".to_owned();
         silent("image-family", &input);

@@ -144,6 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn pgdata_that_was_set_for_the_new_image_is_taken_away_again() {
+        let mut record = failed_at(|s| matches!(s, Step::AwaitServer { .. }));
+        record.upgrade.as_mut().unwrap().set_pgdata = Some("/data".to_owned());
+        let steps = after_failure(&record);
+        let switched = steps.iter().find_map(|step| match step {
+            Step::Switch { template, .. } => template.clone(),
+            _ => None,
+        });
+        assert_eq!(
+            switched,
+            Some(serde_json::json!({"containers": [
+                {"name": "postgres", "env": [{"name": "PGDATA", "$patch": "delete"}]}]}))
+        );
+    }
+
+    #[test]
     fn a_new_server_that_never_answered_is_no_point_of_no_return() {
         assert!(!past_no_return(&failed_at(|s| matches!(
             s,

@@ -63,6 +63,7 @@ pub(super) fn decide(
     work.commands();
     work.probes();
     work.hooks();
+    work.scripts();
     work.root();
     work.others();
     let mut forward = json!({"containers": [work.forward]});
@@ -282,6 +283,21 @@ impl Work<'_> {
             self.issues.push(Issue::warning(
                 format!("the preStop hook names {lost}, which only Bitnami's image has: it will fail, and the server is stopped all the same"),
                 "remove the hook from the pod template",
+            ));
+        }
+    }
+
+    /// Bitnami's entrypoint runs scripts at every start.
+    fn scripts(&mut self) {
+        const SCRIPTS: &str = "/docker-entrypoint-preinitdb.d";
+        let mounts = self.container.volume_mounts.iter().flatten();
+        if mounts
+            .into_iter()
+            .any(|m| m.mount_path.starts_with(SCRIPTS))
+        {
+            self.issues.push(Issue::warning(
+                format!("scripts in {SCRIPTS} run at every start of Bitnami's image, and docker-library's has no such thing"),
+                "do what they do in an init container",
             ));
         }
     }
