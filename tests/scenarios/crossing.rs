@@ -56,6 +56,7 @@ fn bitnami_13_becomes_docker_library_17_and_the_template_comes_back() {
     assert_same(&before, &pg.fingerprint());
     assert_eq!(pg.sql("postgres", settings), in_force);
     assert_eq!((answer(&pg, PASSWORD), answer(&pg, "wrong")), (0, 2));
+    assert_eq!(pg.shell("pg_isready -U postgres").code, 0);
     // What is written is what is there.
     let patched = format!("patch {} --patch-file {file}", pg.target());
     assert!(space.kubectl(&patched).ends_with("(no change)"));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Issue, Places};
+use super::{Issue, Places, SOCKET};
 use crate::facts::image_files::ImageFiles;
 use crate::facts::server::{FileSetting, ServerFacts};
 use crate::facts::target::TargetFacts;
@@ -15,13 +15,11 @@ const OF_THE_PLACE: &[&str] = &[
     "data_directory",
     "external_pid_file",
     "hba_file",
+    SOCKETS,
 ];
 /// Settings whose default is right in the new image when their value is a path of the old one.
-const WITH_A_DEFAULT: &[&str] = &[
-    "log_directory",
-    "stats_temp_directory",
-    "unix_socket_directories",
-];
+const WITH_A_DEFAULT: &[&str] = &["log_directory", "stats_temp_directory"];
+const SOCKETS: &str = "unix_socket_directories";
 /// What Bitnami's image preloads unasked.
 const PGAUDIT: &str = "pgaudit";
 const PRELOAD: &str = "shared_preload_libraries";
@@ -40,6 +38,7 @@ struct Work<'a> {
     files: &'a ImageFiles,
     places: &'a Places<'a>,
     given: &'a str,
+    args: &'a [String],
     conf: String,
     included: BTreeSet<String>,
     carried: Carried,
@@ -51,6 +50,7 @@ pub(super) fn decide(
     files: &ImageFiles,
     places: &Places<'_>,
     given: &str,
+    args: &[String],
 ) -> Carried {
     let mut work = Work {
         server,
@@ -58,6 +58,7 @@ pub(super) fn decide(
         files,
         places,
         given,
+        args,
         conf: "# What was in force under Bitnami's image, which keeps it outside the data directory. By kubectl pg-upgrade.\n"
             .to_owned(),
         included: BTreeSet::new(),
@@ -169,6 +170,8 @@ impl Work<'_> {
             let _ = writeln!(self.conf, "include = {}", quote::conf_value(main));
             self.includes_of(main);
             let _ = writeln!(self.conf, "port = {}", self.server.port);
+        } else {
+            self.sockets();
         }
         for line in lines.iter().filter(|line| line.error.is_none()) {
             let (Some(name), Some(file)) = (&line.name, &line.file) else {
@@ -195,6 +198,15 @@ impl Work<'_> {
                 }
             }
         }
+    }
+
+    /// The socket is where the new image's programs look, and where clients beside the server found it.
+    fn sockets(&mut self) {
+        let old = self.server.socket_directories.split(',').map(str::trim);
+        let stays = |path: &&str| *path == "/tmp" || *path != SOCKET && self.places.keeps(path);
+        let all: Vec<&str> = [SOCKET].into_iter().chain(old.filter(stays)).collect();
+        let value = quote::conf_value(&all.join(", "));
+        let _ = writeln!(self.conf, "{SOCKETS} = {value}");
     }
 
     /// A line of a file that the new server reads where it is.
@@ -301,17 +313,29 @@ impl Work<'_> {
     /// Arguments that Bitnami's scripts give to the server (`POSTGRESQL_EXTRA_FLAGS`) win over every file.
     fn arguments(&mut self) {
         let server = self.server;
-        let given = server
+        for setting in server
             .settings
             .iter()
-            .filter(|s| s.source == "command line");
-        for setting in given {
-            self.set(
-                &setting.name,
-                setting.value.as_deref(),
-                "the server's arguments",
-            );
+            .filter(|s| s.source == "command line")
+        {
+            if !self.is_argument(&setting.name) {
+                self.set(
+                    &setting.name,
+                    setting.value.as_deref(),
+                    "the server's arguments",
+                );
+            }
         }
+    }
+
+    /// The container's own arguments stay in the pod template.
+    fn is_argument(&self, name: &str) -> bool {
+        self.args.iter().any(|word| {
+            let word = word.strip_prefix("-c").unwrap_or(word);
+            let word = word.trim_start_matches('-').replace('-', "_");
+            word.split_once('=')
+                .is_some_and(|(set, _)| set.eq_ignore_ascii_case(name))
+        })
     }
 
     fn hba(&mut self) {

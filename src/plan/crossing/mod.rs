@@ -23,6 +23,9 @@ use places::Places;
 /// Where everything that Bitnami's images bring lies.
 const BITNAMI: &str = "/opt/bitnami";
 
+/// Where docker-library's server makes its socket and its programs look for it; Bitnami's is in /tmp.
+const SOCKET: &str = "/var/run/postgresql";
+
 /// What changes with the family of the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,7 +114,7 @@ pub fn decide(
     let places = Places::new(pod, &instance.container);
     let given = given_directory(pod, &instance.container);
     let (change, mut issues) = template::decide(pod, instance, server, &places);
-    let carried = configuration::decide(server, target, files, &places, &given);
+    let carried = configuration::decide(server, target, files, &places, &given, &instance.args);
     issues.extend(carried.issues);
     Crossing {
         change,

@@ -3,13 +3,10 @@
 use k8s_openapi::api::core::v1::{Container, EnvVar, LifecycleHandler, PodSpec, Probe};
 use serde_json::{Map, Value, json};
 
-use super::{Issue, Places};
+use super::{Issue, Places, SOCKET};
 use crate::facts::instance::InstanceFacts;
 use crate::facts::server::ServerFacts;
 use crate::record::TemplateChange;
-
-/// Where docker-library's server makes its socket and lock file.
-const SOCKET: &str = "/var/run/postgresql";
 
 /// Variables of docker-library's entrypoint, and those of Bitnami's that say the same, the one that wins first.
 const VARIABLES: &[(&str, &[&str])] = &[

@@ -135,6 +135,7 @@ fn facts_of(file: &str) -> Facts {
     server.data_directory = "/bitnami/postgresql/data".to_owned();
     server.config_file = CONF.to_owned();
     server.hba_file = "/opt/bitnami/postgresql/conf/pg_hba.conf".to_owned();
+    server.socket_directories = "/tmp, /opt/bitnami/postgresql/tmp".to_owned();
     server.shared_preload = vec!["pgaudit".to_owned()];
     (server.container.dir_uid, server.container.dir_gid) = (Some(1001), Some(1001));
     server.file_settings = None;
@@ -444,12 +445,14 @@ fn arguments_of_the_old_image_come_last_and_audited_servers_stay() {
     facts.server().settings = vec![
         setting("work_mem", "8192", "command line"),
         setting("config_file", CONF, "command line"),
+        setting("log_hostname", "on", "command line"),
         setting("pgaudit.log", "none", "configuration file"),
     ];
+    facts.input.instance.args = vec!["--log-hostname=on".to_owned()];
     assert_eq!(facts.blockers(), [""; 0]);
     let conf = facts.decide().files.remove("postgresql.conf").unwrap();
     assert!(conf.ends_with("work_mem = '8192'\n"), "{conf}");
-    facts.server().settings[2].value = Some("ddl".to_owned());
+    facts.server().settings[3].value = Some("ddl".to_owned());
     facts.issue("audits by pgaudit", true);
 }
 
