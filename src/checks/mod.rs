@@ -31,6 +31,7 @@ mod function_settings;
 mod grace_period;
 mod hash_indexes;
 mod hba_lines;
+mod image_family;
 mod in_recovery;
 mod inet_indexes;
 mod install_user;
@@ -126,6 +127,7 @@ pub const ALL: &[Check] = &[
     release_round::CHECK,
     column_versions::CHECK,
     newest_minor::CHECK,
+    image_family::CHECK,
     libc_family::CHECK,
     libc_version::CHECK,
     architecture::CHECK,

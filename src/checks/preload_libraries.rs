@@ -30,9 +30,14 @@ fn run(target: &Target<'_>) -> Vec<Finding> {
             "the libraries of the target image could not be listed",
         )];
     };
+    // What only the old image preloads is said by image-family.
+    let dropped = |library: &String| {
+        let crossing = target.input.crossing.as_ref();
+        crossing.is_some_and(|crossing| crossing.dropped_libraries.contains(library))
+    };
     let missing: Vec<&String> = preload
         .into_iter()
-        .filter(|library| !have.contains(base_name(library)))
+        .filter(|library| !have.contains(base_name(library)) && !dropped(library))
         .collect();
     if missing.is_empty() {
         return Vec::new();

@@ -35,7 +35,10 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
             continue;
         }
         let place = format!("{name} ({file} line {})", line.line.unwrap_or(0));
-        if file.starts_with(&directory) {
+        // Files of another image family are translated, and what is gone is left out.
+        let crossing = live.input.crossing.as_ref();
+        let translated = crossing.is_some_and(|crossing| crossing.translated.contains(file));
+        if translated || file.starts_with(&directory) {
             inside.push(place);
         } else {
             let instead = renamed(name)

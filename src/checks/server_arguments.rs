@@ -38,6 +38,10 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
     }
     for setting in &live.server.settings {
         if setting.source == "command line" {
+            // Arguments that Bitnami's scripts make go with them.
+            if live.input.crossing.is_some() {
+                continue;
+            }
             names
                 .entry(setting.name.clone())
                 .or_insert("on the command line that the image makes");

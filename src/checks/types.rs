@@ -7,6 +7,7 @@ use crate::facts::instance::InstanceFacts;
 use crate::facts::server::ServerFacts;
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
+use crate::plan::crossing::Crossing;
 use crate::postgres::initdb::Wish;
 use crate::postgres::query::Query;
 use crate::postgres::version::MajorVersion;
@@ -148,6 +149,8 @@ pub struct CheckInput {
     pub surroundings: Surroundings,
     /// The API server's answers to the objects that the plan makes; empty when none was tried.
     pub dry_run: Vec<DryRun>,
+    /// What changes with the family of the image; `None` when it stays, or cannot be told yet.
+    pub crossing: Option<Crossing>,
     /// What was asked for.
     pub request: Request,
 }

@@ -29,7 +29,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::facts::instance::InstanceFacts;
 use crate::k8s::ConnectOptions;
 use crate::k8s::{K8s, Notice};
-use crate::output::Ui;
+use crate::output::{self, Ui};
 use crate::steps::Step;
 
 /// What every command that talks to the API server needs.
@@ -38,6 +38,30 @@ pub struct Session {
     pub k8s: K8s,
     /// The story, on stderr.
     pub ui: Ui,
+}
+
+/// What a step changes in the pod template, as lines of YAML behind a title.
+fn template_lines(step: &Step) -> Vec<String> {
+    let Step::Switch {
+        template: Some(patch),
+        ..
+    } = step
+    else {
+        return Vec::new();
+    };
+    let mut shown = patch.clone();
+    for container in shown["containers"].as_array_mut().into_iter().flatten() {
+        if let Some(members) = container.as_object_mut() {
+            // The order of variables is the API server's business.
+            members.retain(|name, _| !name.starts_with("$setElementOrder"));
+        }
+    }
+    let text = output::yaml(&shown).unwrap_or_default();
+    let lines = text.lines().map(|line| format!("      {line}"));
+    ["  change of the pod template (null and delete: taken away):".to_owned()]
+        .into_iter()
+        .chain(lines)
+        .collect()
 }
 
 impl Session {
@@ -95,6 +119,9 @@ impl Session {
         ));
         for (number, step) in steps.iter().enumerate() {
             self.ui.say(format!("  {:>2}. {step}", number + 1));
+        }
+        for line in steps.iter().flat_map(template_lines) {
+            self.ui.say(line);
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Session;
 use super::report::API_VERSION;
 use super::survey::{Probe, Survey, survey};
+use super::template_lines;
 use crate::checks::{self, Finding, Severity};
 use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
 use crate::error::{Exit, Result};
@@ -260,6 +261,14 @@ impl Report for PreflightReport<'_> {
                 }
             ));
             sections.push(table);
+            let steps = self.steps();
+            let mut change = TableSection::fields();
+            for line in steps.iter().flat_map(|(_, step)| template_lines(step)) {
+                change.note(line);
+            }
+            if upgrade.template.is_some() {
+                sections.push(change);
+            }
         }
         let mut verdict = TableSection::fields();
         let blockers = blockers(survey).len();

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::Session;
+use super::permanent::PatchFileArgs;
 use super::upgrade::{Wish, execute};
 use crate::cli::options::{ActArgs, AppsArgs, OutputArgs, TargetArgs, UpgradeOptions};
 use crate::error::{Exit, Result};
@@ -19,6 +20,8 @@ pub struct RunArgs {
     target: TargetArgs,
     #[command(flatten)]
     options: UpgradeOptions,
+    #[command(flatten)]
+    patch_file: PatchFileArgs,
     #[command(flatten)]
     apps: AppsArgs,
     /// Leave out statistics, extension updates and indexes at the end
@@ -39,6 +42,7 @@ pub async fn run(args: &RunArgs, session: &Session, out: &mut dyn Write) -> Resu
         command: "run",
         target: &args.target,
         options: &args.options,
+        patch_file: &args.patch_file,
         act: &args.act,
         apps: Some(&args.apps),
         vacuum: !args.skip_vacuum,

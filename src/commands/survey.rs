@@ -6,19 +6,21 @@ use crate::checks::{self, CheckInput, Finding};
 use crate::cli::options::{MadeWithArgs, Method, TargetArgs, Transfer, UpgradeOptions};
 use crate::commands::{dry_run, image_probe, rbac};
 use crate::discover::clients;
+use crate::discover::image_files;
 use crate::discover::managed;
 use crate::discover::target::{self, Found};
 use crate::discover::{self, Namespace};
 use crate::error::{Failure, Result};
 use crate::exec::Store;
 use crate::facts::clients::Clients;
-use crate::facts::instance::{InstanceFacts, OwnerKind};
+use crate::facts::instance::{Family, InstanceFacts, OwnerKind};
 use crate::facts::server::{LocaleProvider, ServerFacts};
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
 use crate::k8s::K8s;
 use crate::k8s::access::Access;
 use crate::k8s::names;
+use crate::plan::crossing::{self, Crossing};
 use crate::plan::rehearse as rehearsal;
 use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
@@ -52,11 +54,18 @@ pub(super) struct Survey {
     pub(super) target: Option<TargetFacts>,
     pub(super) request: Request,
     pub(super) findings: Vec<Finding>,
+    /// What changes with the family of the image, when it does.
+    pub(super) crossing: Option<Crossing>,
     /// The decided upgrade, or why there is none.
     pub(super) upgrade: Result<Upgrade, String>,
 }
 
 impl Survey {
+    /// An upgrade with what changes with the family of the image.
+    pub(super) fn crossed(&self, upgrade: Upgrade) -> Upgrade {
+        with_crossing(self.crossing.as_ref(), upgrade)
+    }
+
     /// No server runs, and it is ours to bring one up.
     pub(super) fn is_down(&self) -> bool {
         let operators = self.findings.iter().any(|f| f.check == OPERATOR_OWNED);
@@ -95,12 +104,7 @@ pub(super) async fn survey(
         Some(server) => step.done(format!("PostgreSQL {}", server.version)),
         None => step.skipped("no server runs"),
     }
-    let addresses: Vec<String> = server
-        .iter()
-        .flat_map(|s| s.sessions.iter().flatten())
-        .filter_map(|s| s.address.clone())
-        .collect();
-    let clients = clients::find(&namespace, &found.facts, &addresses);
+    let clients = clients::find(&namespace, &found.facts, &addresses(server.as_ref()));
     let surroundings = discover::surroundings::read(k8s, &namespace, &found, &clients).await;
     let run = names::name(&[
         &found.facts.workload.name,
@@ -133,8 +137,12 @@ pub(super) async fn survey(
         (_, None) if refused => Err("the API server would refuse the upgrade pod".to_owned()),
         (_, None) => Err("the target image was not looked into (--read-only)".to_owned()),
     };
+    let crossing = read_crossing(k8s, &found, server.as_ref(), target.as_ref(), &image).await?;
     let upgrade = match upgrade {
-        Ok(upgrade) => Ok(estimated(session, &found.facts, upgrade).await),
+        Ok(upgrade) => {
+            let crossed = with_crossing(crossing.as_ref(), upgrade);
+            Ok(estimated(session, &found.facts, crossed).await)
+        }
         refused => refused,
     };
     if let (Ok(upgrade), Some(server)) = (&upgrade, &server) {
@@ -148,6 +156,7 @@ pub(super) async fn survey(
         access,
         surroundings,
         dry_run: tried,
+        crossing: crossing.clone(),
         request: checks::Request {
             to: options.to,
             image: image.clone(),
@@ -166,8 +175,45 @@ pub(super) async fn survey(
         target,
         request,
         findings,
+        crossing,
         upgrade,
     })
+}
+
+fn with_crossing(crossing: Option<&Crossing>, upgrade: Upgrade) -> Upgrade {
+    match crossing {
+        Some(crossing) => crossing.on(upgrade),
+        None => upgrade,
+    }
+}
+
+/// What changes with the family of the image, when it goes from Bitnami's to docker-library's.
+async fn read_crossing(
+    k8s: &K8s,
+    found: &Found,
+    server: Option<&ServerFacts>,
+    target: Option<&TargetFacts>,
+    image: &str,
+) -> Result<Option<Crossing>> {
+    let (instance, pod) = (&found.facts, &found.workload.pod);
+    let (Some(server), Some(target), Some(running)) = (server, target, &instance.pod) else {
+        return Ok(None);
+    };
+    let families = crossing::families(instance, Some(server), image, Some(target));
+    if families != (Family::Bitnami, Some(Family::DockerLibrary)) {
+        return Ok(None);
+    }
+    let given = crossing::given_directory(pod, &instance.container);
+    let files = image_files::read(k8s, &running.name, &instance.container, server, &given).await?;
+    Ok(Some(crossing::decide(
+        pod, instance, server, target, &files,
+    )))
+}
+
+/// Where the sessions of clients come from.
+fn addresses(server: Option<&ServerFacts>) -> Vec<String> {
+    let sessions = server.into_iter().flat_map(|s| s.sessions.iter().flatten());
+    sessions.filter_map(|s| s.address.clone()).collect()
 }
 
 /// Why no image of the major version that was asked for can be the target, whatever it holds.
@@ -271,6 +317,7 @@ fn left_alone(found: Found, options: &UpgradeOptions) -> Survey {
         access: None,
         surroundings: Surroundings::default(),
         dry_run: Vec::new(),
+        crossing: None,
         request: checks::Request {
             to: options.to,
             image: image.clone(),
@@ -288,6 +335,7 @@ fn left_alone(found: Found, options: &UpgradeOptions) -> Survey {
         target: None,
         request: request(String::new(), image, options),
         findings,
+        crossing: None,
         upgrade: Err("its operator upgrades it".to_owned()),
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::bring_up::bring_up;
+use super::permanent::PatchFileArgs;
 use super::report::RunReport;
 use super::runs::{self, Run};
 use super::survey::{OPERATOR_OWNED, Probe, Survey, survey};
@@ -29,6 +30,8 @@ pub struct UpgradeArgs {
     #[command(flatten)]
     options: UpgradeOptions,
     #[command(flatten)]
+    patch_file: PatchFileArgs,
+    #[command(flatten)]
     act: ActArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -43,6 +46,7 @@ pub async fn run(args: &UpgradeArgs, session: &Session, out: &mut dyn Write) -> 
         command: "upgrade",
         target: &args.target,
         options: &args.options,
+        patch_file: &args.patch_file,
         act: &args.act,
         apps: None,
         vacuum: false,
@@ -55,6 +59,7 @@ pub(super) struct Wish<'a> {
     pub(super) command: &'static str,
     pub(super) target: &'a TargetArgs,
     pub(super) options: &'a UpgradeOptions,
+    pub(super) patch_file: &'a PatchFileArgs,
     pub(super) act: &'a ActArgs,
     /// Which clients are stopped; none at all for `upgrade`.
     pub(super) apps: Option<&'a crate::cli::options::AppsArgs>,
@@ -67,8 +72,9 @@ pub(super) async fn execute(
     output: &OutputArgs,
     out: &mut dyn Write,
 ) -> Result<Exit> {
+    wish.patch_file.check()?;
     if let Some(run) = begun(wish, session).await? {
-        return go_on(session, run, output, out).await;
+        return go_on(wish, session, run, output, out).await;
     }
     let mut survey = survey(session, wish.target, wish.options, Probe::Pod).await?;
     let raised;
@@ -115,7 +121,7 @@ pub(super) async fn execute(
         .map(|again| Upgrade {
             estimate_ms: upgrade.estimate_ms,
             rehearsed: upgrade.rehearsed,
-            ..again
+            ..survey.crossed(again)
         });
     }
     let upgrade = survey.upgrade.clone().map_err(Failure::refused)?;
@@ -160,11 +166,12 @@ pub(super) async fn execute(
         }
     };
     lease.release().await;
-    report(session, output, out, &run, outcome)
+    report(wish, session, output, out, &run, outcome)
 }
 
 /// Goes on where an earlier client stopped or was killed.
 async fn go_on(
+    wish: &Wish<'_>,
     session: &Session,
     mut run: Run,
     output: &OutputArgs,
@@ -183,7 +190,7 @@ async fn go_on(
     }
     let outcome = finish(session, &mut run, &lease).await;
     lease.release().await;
-    report(session, output, out, &run, outcome)
+    report(wish, session, output, out, &run, outcome)
 }
 
 async fn begin(
@@ -352,7 +359,13 @@ async fn unchanged(session: &Session, survey: &Survey) -> Result<()> {
         .iter()
         .find(|c| c.name == before.container)
         .and_then(|c| c.image.clone());
-    if now.replicas != before.replicas || image.as_deref() != Some(before.image.as_str()) {
+    let planned = survey.upgrade.as_ref().ok();
+    let change = planned.and_then(|upgrade| upgrade.change(&before.container));
+    let spec = serde_json::to_value(&now.pod)?;
+    if now.replicas != before.replicas
+        || image.as_deref() != Some(before.image.as_str())
+        || change.is_some_and(|change| !change.fits(&spec))
+    {
         return Err(Failure::refused(format!(
             "{} was changed while this command looked at it",
             before.workload
@@ -363,6 +376,7 @@ async fn unchanged(session: &Session, survey: &Survey) -> Result<()> {
 }
 
 fn report(
+    wish: &Wish<'_>,
     session: &Session,
     output: &OutputArgs,
     out: &mut dyn Write,
@@ -377,5 +391,6 @@ fn report(
     output::print(out, &output.output, &report)?;
     outcome?;
     super::permanent::tell(session, &run.record);
+    wish.patch_file.write(session, &run.record);
     Ok(Exit::Done)
 }

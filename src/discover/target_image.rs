@@ -109,6 +109,9 @@ pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<TargetFacts
             text(target, "libc"),
             text(target, "libc_version")
         )),
+        family: target
+            .get("family")
+            .and_then(|family| serde_json::from_value(family.clone()).ok()),
         os: text(target, "os"),
         machine: some("arch"),
         bindir: some("bindir"),
@@ -163,9 +166,10 @@ fn volume(event: &Value) -> Result<VolumeFacts, ProbeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::instance::Family;
 
     const EVENTS: &str = r#"
-{"at":1,"event":"target","version":"17.11","major":"17","version_num":170011,"libc":"glibc","libc_version":"2.41","glibc":"2.41","uid":999,"gid":999,"uid_exists":true,"bindir":"/usr/lib/postgresql/17/bin","arch":"x86_64","icu":"76","os":"Debian GNU/Linux 13 (trixie)"}
+{"at":1,"event":"target","version":"17.11","major":"17","version_num":170011,"libc":"glibc","libc_version":"2.41","glibc":"2.41","uid":999,"gid":999,"uid_exists":true,"family":"docker-library","bindir":"/usr/lib/postgresql/17/bin","arch":"x86_64","icu":"76","os":"Debian GNU/Linux 13 (trixie)"}
 some noise
 {"at":2,"event":"locales","names":["C","C.utf8","POSIX","en_US.utf8"]}
 {"at":3,"event":"extensions","extensions":{"hstore":{"default_version":"1.8","versions":["1.4"],"updates":["1.4--1.5"]}}}
@@ -186,6 +190,7 @@ some noise
         let facts = parse(EVENTS.lines()).unwrap();
         assert_eq!(facts.version, ServerVersion::new(17, 11));
         assert_eq!(facts.libc.to_string(), "glibc 2.41");
+        assert_eq!(facts.family, Some(Family::DockerLibrary));
         assert_eq!(facts.settings, None, "an empty list is not knowing");
         assert_eq!(facts.extensions.unwrap()["hstore"].updates, ["1.4--1.5"]);
         let volume = facts.volume.unwrap();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::instance::Family;
 use super::server::Libc;
 use crate::postgres::version::ServerVersion;
 
@@ -15,6 +16,8 @@ pub struct TargetFacts {
     pub version: ServerVersion,
     /// C library.
     pub libc: Libc,
+    /// Family of the image, by what is in it; `None` when it is of no known one.
+    pub family: Option<Family>,
     /// Name of the distribution; empty when the image does not say.
     pub os: String,
     /// `uname -m`.

@@ -45,6 +45,9 @@ pub fn after_failure(record: &Record) -> Vec<Step> {
             to: upgrade.old_image.clone(),
             replicas: record.instance.replicas,
             pgdata: None,
+            template: upgrade
+                .change(&record.instance.container)
+                .map(|change| change.back),
         });
         steps.push(Step::AwaitServer {
             major: upgrade.from,
@@ -137,6 +140,22 @@ mod tests {
                 "wait until PostgreSQL 13 answers",
                 "remove the upgrade pod",
             ]
+        );
+    }
+
+    #[test]
+    fn pgdata_that_was_set_for_the_new_image_is_taken_away_again() {
+        let mut record = failed_at(|s| matches!(s, Step::AwaitServer { .. }));
+        record.upgrade.as_mut().unwrap().set_pgdata = Some("/data".to_owned());
+        let steps = after_failure(&record);
+        let switched = steps.iter().find_map(|step| match step {
+            Step::Switch { template, .. } => template.clone(),
+            _ => None,
+        });
+        assert_eq!(
+            switched,
+            Some(serde_json::json!({"containers": [
+                {"name": "postgres", "env": [{"name": "PGDATA", "$patch": "delete"}]}]}))
         );
     }
 

@@ -98,6 +98,7 @@ fn plan(instance: &InstanceFacts, to: &str, major: MajorVersion, why: String) ->
                 to: to.to_owned(),
                 replicas: instance.replicas.max(1),
                 pgdata: None,
+                template: None,
             },
             Step::AwaitServer {
                 major: u32::from(major.number()),

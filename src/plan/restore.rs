@@ -66,6 +66,9 @@ pub fn steps(
         to: upgrade.old_image.clone(),
         replicas: record.instance.replicas.max(1),
         pgdata: None,
+        template: upgrade
+            .change(&record.instance.container)
+            .map(|change| change.back),
     });
     steps.push(Step::AwaitServer {
         major: upgrade.from,

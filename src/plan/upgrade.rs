@@ -174,6 +174,7 @@ pub fn decide(
         // The official image looks in /var/lib/postgresql/18/docker from 18 on (docker-library/postgres Dockerfile).
         set_pgdata: (instance.family == Family::DockerLibrary && to >= 18 && !pgdata_is_set)
             .then(|| data.to_owned()),
+        template: None,
         uid,
         gid,
         old_libc: server.container.libc().to_string(),
@@ -323,7 +324,10 @@ pub fn steps(
             from: upgrade.old_image.clone(),
             to: upgrade.new_image.clone(),
             replicas: instance.replicas.max(1),
-            pgdata: upgrade.set_pgdata.clone(),
+            pgdata: None,
+            template: upgrade
+                .change(&instance.container)
+                .map(|change| change.forward),
         },
     ));
     steps.push((

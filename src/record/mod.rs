@@ -2,6 +2,8 @@
 //!
 //! One ConfigMap per run holds it as JSON. Fields are only ever added; `format` changes when they are not.
 
+mod template;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use serde_json::Value;
 use crate::facts::instance::{InstanceFacts, ObjectId};
 use crate::k8s::names;
 use crate::steps::Step;
+
+pub use template::{TemplateChange, with_image};
 
 /// Version of the record's shape.
 pub const FORMAT: u32 = 1;
@@ -118,6 +122,9 @@ pub struct Upgrade {
     /// `PGDATA` to set in the template, when the new image would look elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_pgdata: Option<String>,
+    /// What else changes in the pod template with the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateChange>,
     /// Owner of the data directory.
     pub uid: i64,
     /// Group of the data directory.
@@ -443,6 +450,7 @@ mod tests {
             to: "postgres:17".into(),
             replicas: 1,
             pgdata: None,
+            template: None,
         };
         done(&mut record, Phase::Upgrade, switch, 5, 5);
         let (instance, server, target) = crate::plan::upgrade::tests::facts(false, true, true);

@@ -272,6 +272,10 @@ carry() {
     if is_server_made "$name" || is_ours "$entry"; then continue; fi
     json "$name"
     case $name in
+      # In their place comes what the plan says.
+      postgresql.conf | pg_hba.conf) if [ -e "$PLAN/$name" ]; then continue; fi ;;
+    esac
+    case $name in
       postgresql.conf | postgresql.auto.conf | pg_hba.conf | pg_ident.conf) cp -pPR "$entry" "$CONF.tmp/" ;;
       *)
         # A backup or an archive beside the data is not configuration; what root has put there may not be readable.
@@ -283,6 +287,14 @@ carry() {
         fi
         ;;
     esac
+    carried="$carried${carried:+,}$JSON"
+  done
+  # The new image looks for its configuration in the data directory, where the old one had none.
+  for name in postgresql.conf pg_hba.conf; do
+    [ -e "$PLAN/$name" ] || continue
+    cat "$PLAN/$name" >"$CONF.tmp/$name"
+    chmod 0600 "$CONF.tmp/$name"
+    json "$name"
     carried="$carried${carried:+,}$JSON"
   done
   if [ -s "$PLAN/removed" ]; then

@@ -57,8 +57,15 @@ target() {
   done
   os=''
   if [ -r /etc/os-release ]; then os=$(sed -n 's/^PRETTY_NAME=//p' /etc/os-release | tr -d '"'); fi
+  # Which entrypoint prepares the server, whatever the image is called.
+  family=''
+  if [ -d /opt/bitnami/scripts ]; then
+    family=bitnami
+  elif command -v docker-entrypoint.sh >/dev/null 2>&1; then
+    family=docker-library
+  fi
   json "$os"
-  event target "\"version\":\"$MINOR\",\"major\":\"$MAJOR\",\"version_num\":$number,\"libc\":\"$libc\",\"libc_version\":\"$libc_version\",\"glibc\":$([ "$libc" = glibc ] && echo "\"$libc_version\"" || echo null),\"uid\":$(id -u),\"gid\":$(id -g),\"uid_exists\":$BOOL,\"bindir\":\"$BIN\",\"arch\":\"$(uname -m)\",\"icu\":\"$icu\",\"os\":$JSON"
+  event target "\"version\":\"$MINOR\",\"major\":\"$MAJOR\",\"version_num\":$number,\"libc\":\"$libc\",\"libc_version\":\"$libc_version\",\"glibc\":$([ "$libc" = glibc ] && echo "\"$libc_version\"" || echo null),\"uid\":$(id -u),\"gid\":$(id -g),\"uid_exists\":$BOOL,\"family\":\"$family\",\"bindir\":\"$BIN\",\"arch\":\"$(uname -m)\",\"icu\":\"$icu\",\"os\":$JSON"
 }
 
 # list_event NAME MEMBER: words of stdin, one a line, as an array.

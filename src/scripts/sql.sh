@@ -74,10 +74,13 @@ PGUP_DATABASES="SELECT '\\connect -reuse-previous=on ''' || replace(replace(repl
 try_login() {
   for PGDATABASE in postgres template1; do
     # shellcheck disable=SC2086
-    if pgup_answer=$($PGUP_AS "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -c "SELECT '#answer'" -c "$PGUP_HELLO" 2>&1 </dev/null); then
+    if pgup_answer=$($PGUP_AS "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -c "SELECT '#answer ' || pg_catalog.current_setting('is_superuser')" -c "$PGUP_HELLO" 2>&1 </dev/null); then
       # A warning at the login, such as that of a collation version, comes before the mark.
-      PGUP_FIRST=${pgup_answer#*"#answer
-"}
+      PGUP_FIRST=${pgup_answer#*"#answer "}
+      PGUP_SUPER=${PGUP_FIRST%%
+*}
+      PGUP_FIRST=${PGUP_FIRST#*
+}
       return 0
     fi
     PGUP_WHY=${PGUP_WHY:-$pgup_answer}
@@ -115,7 +118,7 @@ try_user() {
   return 1
 }
 
-# Connects as a superuser or ends the script. PGUP_HELLO is the first statement.
+# Connects as a superuser, else as whoever gets in, or ends the script. PGUP_HELLO is the first statement.
 connect() {
   PGPORT_ASKED=${PGPORT-}
   # What the image set for its own clients must not lead elsewhere.
@@ -137,10 +140,18 @@ connect() {
   if [ -n "${BITNAMI_APP_NAME-}" ] || [ -e /opt/bitnami/scripts/postgresql-env.sh ]; then
     pgup_user=postgres
   fi
-  PGUSER=$pgup_user
-  try_user && return 0
-  if [ "$PGUSER" != postgres ]; then
-    PGUSER=postgres
+  # In a template that was Bitnami's the user of the environment is an ordinary role too.
+  set -- "$pgup_user"
+  if [ "$pgup_user" != postgres ]; then set -- "$pgup_user" postgres; fi
+  pgup_ordinary=
+  for PGUSER in "$@"; do
+    if try_user; then
+      if [ "$PGUP_SUPER" = on ]; then return 0; fi
+      pgup_ordinary=${pgup_ordinary:-$PGUSER}
+    fi
+  done
+  if [ -n "$pgup_ordinary" ]; then
+    PGUSER=$pgup_ordinary
     try_user && return 0
   fi
   refuse no-login "as $PGUSER on $PGHOST port $PGPORT: $PGUP_WHY${PGUP_TRIED:+ (the passwords found in the container were refused too)}"

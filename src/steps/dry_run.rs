@@ -36,10 +36,14 @@ impl Step {
                 to,
                 replicas,
                 pgdata,
+                template,
                 ..
             } => {
-                let container = &instance.container;
-                let changed = server::switched(container, to, *replicas, pgdata.as_deref());
+                let change = server::Template {
+                    pgdata: pgdata.as_deref(),
+                    patch: template.as_ref(),
+                };
+                let changed = server::switched(&instance.container, to, *replicas, change);
                 patch(k8s, target, Patch::Strategic(changed)).await
             }
             Self::Snapshot { name, class, .. } => {

@@ -19,6 +19,7 @@ pub mod worker;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::exec::Acting;
 use crate::facts::instance::ObjectId;
@@ -103,6 +104,9 @@ pub enum Step {
         replicas: i32,
         /// `PGDATA` to set; the value before is in the record's instance.
         pgdata: Option<String>,
+        /// What else changes in the pod template's spec, as a strategic merge patch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        template: Option<Value>,
     },
     /// Waits until the server is ready, is the version asked for, and its Service answers.
     AwaitServer {
@@ -251,7 +255,14 @@ impl Step {
                 to,
                 replicas,
                 pgdata,
-            } => server::switch(acting, from, to, *replicas, pgdata.as_deref()).await,
+                template,
+            } => {
+                let change = server::Template {
+                    pgdata: pgdata.as_deref(),
+                    patch: template.as_ref(),
+                };
+                server::switch(acting, from, to, *replicas, change).await
+            }
             Self::AwaitServer { major, seconds } => {
                 server::await_server(acting, *major, *seconds).await
             }
@@ -309,7 +320,14 @@ impl fmt::Display for Step {
             Self::AwaitSnapshot { name, .. } => {
                 write!(f, "wait until volume snapshot {name} is ready to use")
             }
-            Self::Switch { to, .. } => write!(f, "switch the image to {to} and start the server"),
+            Self::Switch { to, template, .. } => {
+                let more = if template.is_some() {
+                    ", change the pod template"
+                } else {
+                    ""
+                };
+                write!(f, "switch the image to {to}{more} and start the server")
+            }
             Self::AwaitServer { major, .. } => write!(f, "wait until PostgreSQL {major} answers"),
             Self::Verify { .. } => f.write_str("verify that nothing is missing"),
             Self::Release { .. } => f.write_str("remove the upgrade pod"),

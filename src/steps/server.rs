@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::clients::{patch_object, replicas};
 use super::worker;
@@ -14,6 +14,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::k8s::wait::{Progress, WaitError, wait_list};
 use crate::k8s::write::delete_uid;
+use crate::record::with_image;
 
 /// CHECKPOINT and sync while clients still run: dirty pages would make `pg_upgrade` several times slower.
 pub(super) async fn sync(acting: &mut Acting<'_>) -> Result<String> {
@@ -226,13 +227,22 @@ async fn await_pods_gone(acting: &Acting<'_>, limit: Duration) -> Result<()> {
     })
 }
 
-/// Image, `PGDATA` where it moved, and replicas in one patch.
+/// What changes in the pod template besides the image.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Template<'a> {
+    /// `PGDATA` of the server's container.
+    pub(super) pgdata: Option<&'a str>,
+    /// A strategic merge patch of the pod's spec.
+    pub(super) patch: Option<&'a Value>,
+}
+
+/// Image, what changes in the template with it, and replicas in one patch.
 pub(super) async fn switch(
     acting: &mut Acting<'_>,
     from: &str,
     to: &str,
     replicas: i32,
-    pgdata: Option<&str>,
+    change: Template<'_>,
 ) -> Result<String> {
     let workload = acting.record.target().clone();
     let live = target::read_workload(acting.k8s, &workload).await?;
@@ -252,23 +262,31 @@ pub(super) async fn switch(
             ),
         ));
     }
-    let patch = switched(container, to, replicas, pgdata);
+    let upgrade = acting.record.upgrade.as_ref();
+    if let Some(planned) = upgrade
+        .filter(|u| u.new_image == to)
+        .and_then(|u| u.change(container))
+        && !planned.fits(&serde_json::to_value(&live.pod)?)
+    {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "the pod template of {workload} is not the one that its change was planned for: someone changed it"
+            ),
+        ));
+    }
+    let patch = switched(container, to, replicas, change);
     target::patch_template(acting.k8s, &workload, patch).await?;
     Ok(String::new())
 }
 
 /// The strategic merge patch of the switch: containers merge by name, so only what is named here changes.
-pub(super) fn switched(
-    container: &str,
-    image: &str,
-    replicas: i32,
-    pgdata: Option<&str>,
-) -> serde_json::Value {
-    let mut changed = json!({"name": container, "image": image});
-    if let Some(pgdata) = pgdata {
-        changed["env"] = json!([{"name": "PGDATA", "value": pgdata}]);
+pub(super) fn switched(container: &str, image: &str, replicas: i32, change: Template<'_>) -> Value {
+    let mut spec = with_image(change.patch, container, image);
+    if let Some(pgdata) = change.pgdata {
+        spec["containers"][0]["env"] = json!([{"name": "PGDATA", "value": pgdata}]);
     }
-    json!({"spec": {"replicas": replicas, "template": {"spec": {"containers": [changed]}}}})
+    json!({"spec": {"replicas": replicas, "template": {"spec": spec}}})
 }
 
 /// A pod that counts as ready may hold a server that does not answer yet: without a readiness probe it is ready at once.

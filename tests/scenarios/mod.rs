@@ -2,6 +2,7 @@
 
 mod clean;
 mod clients;
+mod crossing;
 mod down;
 mod dump;
 mod faults;

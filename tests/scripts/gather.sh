@@ -22,6 +22,12 @@ gather() {
   text=${3-}$'\n'$(cat "$scripts/sql.sh")$'\n'$stand_ins$'\n'$(cat "$scripts/gather.sh")
   as "$1" "$2" sh -c 'script=$(cat) && eval "$script"' <<< "$text" > "$LAB/answer" 2> "$LAB/complaints"
 }
+# asks UID MAJOR: the role that a single question is asked as.
+asks() {
+  local text
+  text=$(cat "$scripts/sql.sh")$'\nPGUP_OPTIONS=; PGUP_HELLO="SELECT current_user"; connect; printf "%s\\n" "$PGUP_FIRST"'
+  as "$1" "$2" sh -c 'script=$(cat) && eval "$script"' <<< "$text" 2>> "$LAB/complaints"
+}
 databases() { grep -c '"database-end"' "$LAB/answer"; }
 whole() { [[ $(tail -n 2 "$LAB/answer" | head -n 1) == '{"section":"end"}' && $(tail -n 1 "$LAB/answer") == $(($(wc -l < "$LAB/answer") - 1)) ]]; }
 reads() { gather "$@" && whole && [[ $(databases) -ge 3 ]] && ! grep -qF "$password" "$LAB/answer" "$LAB/complaints"; }
@@ -38,7 +44,7 @@ for major in 13 18; do
   new_cluster "$major" /vol/data
   start "$major" /vol/data
   for name in "${names[@]}"; do sql "$major" postgres -v "name=$name" <<< 'CREATE DATABASE :"name";'; done
-  sql "$major" postgres -v "password=$password" <<< "CREATE ROLE \"Ad min\" SUPERUSER LOGIN PASSWORD :'password'; ALTER ROLE postgres PASSWORD :'password'; CREATE ROLE app LOGIN;"
+  sql "$major" postgres -v "password=$password" <<< "CREATE ROLE \"Ad min\" SUPERUSER LOGIN PASSWORD :'password'; ALTER ROLE postgres PASSWORD :'password'; CREATE ROLE app LOGIN PASSWORD 'of-app';"
   unset LAB_ENV
 
   check "$major: trust, as the server's user" reads 999 "$major"
@@ -79,6 +85,11 @@ for major in 13 18; do
   LAB_ENV=(POSTGRESQL_PASSWORD="$sql_password")
   check "$major: Bitnami: one password for all" reads 1001 "$major"
   rm -r "$(root "$major")/opt/bitnami/scripts"
+  LAB_ENV=(POSTGRES_USER=app POSTGRES_PASSWORD=of-app POSTGRES_POSTGRES_PASSWORD="$sql_password")
+  check "$major: docker-library with Bitnami's variables" reads 999 "$major"
+  check "$major: docker-library with Bitnami's variables asks as the superuser" test "$(asks 999 "$major")" = postgres
+  LAB_ENV=(POSTGRES_USER=app POSTGRES_PASSWORD=of-app)
+  check "$major: who is no superuser asks all the same" test "$(asks 999 "$major")" = app
   unset LAB_ENV
 
   hba 'local "UPPER case" all reject' 'local all all trust'

@@ -83,6 +83,26 @@ bitnami_tweak() {
   done
 }
 
+# The configuration of the plan takes the place of that of an image that had it elsewhere.
+another_family() {
+  uid=1001
+  # shellcheck disable=SC2034
+  server_args=(-c config_file=/plan/server.conf -c hba_file=/plan/hba.conf)
+  tweak=another_tweak upgrade_live "$@"
+  for name in postgresql.conf pg_hba.conf; do
+    is "$(cat "$host/$name")" "# planned $name" "$name"
+    is "$(stat -c %a "$host/$name")" 600 "mode of $name"
+    member "$result" 'carried | join(" ")' | grep -qw "$name"
+    if [[ -e $workdir/r1/old-$2/$name ]]; then echo "$name got into the archive"; return 1; fi
+  done
+}
+another_tweak() {
+  bitnami_tweak
+  for name in postgresql.conf pg_hba.conf; do
+    echo "# planned $name" > "$(pod_dir "$test_name-up" "$uid")/plan/$name"
+  done
+}
+
 # carry: removed settings, the user's files, an include, modes.
 carries_configuration() {
   tweak=carry_tweak upgrade_live v13 13 17 link ext4
@@ -191,6 +211,7 @@ t '13 to 17 clone on xfs, the archive starts' copy_and_archive v13 13 17 clone x
 t 'data directory is the mount' nested v13 13 17 link ext4
 t 'parent of the data directory is not writable' closed_parent v13 13 17 clone xfs
 t 'bitnami layout' bitnami v13 13 17 link ext4
+t 'another image family' another_family v13 13 17 link ext4
 t 'configuration is carried over' carries_configuration
 t 'settings that this pod cannot run with' hostile_configuration
 t 'volumes that are not all here are refused' tablespace_refused

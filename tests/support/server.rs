@@ -127,7 +127,7 @@ pub(crate) struct Server<'a> {
 /// Finds the superuser and the password where the server's own container has them. $1 is the database. The address is not
 /// loopback's, on which entrypoints have a server for a moment before the real one.
 const PSQL: &str = r#"user=${POSTGRES_USER:-postgres} file=$POSTGRES_PASSWORD_FILE
-if [ -d /opt/bitnami/scripts ]; then user=postgres file=${POSTGRES_POSTGRES_PASSWORD_FILE:-$file}; fi
+if [ -d /opt/bitnami/scripts ] || [ "$user" = app ]; then user=postgres file=${POSTGRES_POSTGRES_PASSWORD_FILE:-$file}; fi
 export PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$file")}" PGUSER="$user" PGHOST=$(hostname -i) PGDATABASE="$1"
 exec psql -XAtq -v ON_ERROR_STOP=1"#;
 
@@ -181,6 +181,29 @@ impl<'a> Server<'a> {
             .out
             .trim_end()
             .to_owned()
+    }
+
+    /// A command line in the server's container, whatever comes of it.
+    #[track_caller]
+    pub(crate) fn shell(&self, line: &str) -> Done {
+        let container = self.instance.container();
+        let words = [
+            "exec",
+            self.target(),
+            "-c",
+            container,
+            "--",
+            "sh",
+            "-c",
+            line,
+        ];
+        self.space.try_kubectl(&words, None)
+    }
+
+    /// The pod template.
+    #[track_caller]
+    pub(crate) fn template(&self) -> serde_json::Value {
+        self.space.get(self.target())["spec"]["template"].take()
     }
 
     /// Major version of the server that runs.

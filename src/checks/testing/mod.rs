@@ -113,6 +113,7 @@ fn recorded_from(server: ServerFacts, to: &str) -> CheckInput {
         access: Some(vec![("create pods".to_owned(), true)]),
         surroundings: Surroundings::default(),
         dry_run: Vec::new(),
+        crossing: None,
     }
 }
 

@@ -89,6 +89,13 @@ const PROOFS: &[(&str, Proof)] = &[
     ("grace-period", CROWDED),
     ("hash-indexes", Older),
     ("hba-lines", THIRTEEN),
+    (
+        "image-family",
+        Cluster(
+            "crossing",
+            "bitnami_13_becomes_docker_library_17_and_the_template_comes_back",
+        ),
+    ),
     ("in-recovery", Server("fifteen_to_eighteen")),
     ("inet-indexes", EIGHTEEN),
     ("install-user", ODD),

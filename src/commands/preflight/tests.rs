@@ -40,6 +40,7 @@ fn survey(mut input: CheckInput, clients: Clients) -> Survey {
     };
     let findings = run_all(&input, &["partition".to_owned()]);
     Survey {
+        crossing: None,
         found: Found {
             workload: Workload {
                 id: input.instance.workload.clone(),
