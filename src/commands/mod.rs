@@ -17,6 +17,7 @@ pub mod restore;
 pub mod resume;
 pub mod run;
 mod runs;
+mod side_by_side;
 pub mod snapshot;
 pub mod status;
 mod survey;

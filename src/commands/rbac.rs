@@ -73,7 +73,7 @@ const RULES: &[Rule] = &[
         &["get", "list", "watch"],
         &[],
     ),
-    ("", &["services"], &["get", "list", "watch"], &[]),
+    ("", &["services"], &["get", "list", "watch"], &["patch"]),
     (
         "",
         &["pods"],

@@ -7,6 +7,7 @@ use clap::Args;
 use super::Session;
 use super::upgrade::{Wish, execute};
 use crate::cli::options::{ActArgs, AppsArgs, OutputArgs, TargetArgs, UpgradeOptions};
+use crate::cli::side::SideArgs;
 use crate::error::{Exit, Result};
 
 /// Do the whole upgrade: preflight, quiesce, snapshot, upgrade, verify, resume, vacuum
@@ -19,6 +20,8 @@ pub struct RunArgs {
     target: TargetArgs,
     #[command(flatten)]
     options: UpgradeOptions,
+    #[command(flatten)]
+    side: SideArgs,
     #[command(flatten)]
     apps: AppsArgs,
     /// Leave out statistics, extension updates and indexes at the end
@@ -42,6 +45,7 @@ pub async fn run(args: &RunArgs, session: &Session, out: &mut dyn Write) -> Resu
         act: &args.act,
         apps: Some(&args.apps),
         vacuum: !args.skip_vacuum,
+        side: &args.side,
     };
     execute(&wish, session, &args.output, out).await
 }

@@ -72,11 +72,7 @@ pub(super) async fn survey(
     probe: Probe,
 ) -> Result<Survey> {
     only_known_checks(options)?;
-    if options.method == Method::Dump && options.transfer != Transfer::Auto {
-        return Err(Failure::usage(
-            "--transfer is pg_upgrade's: --method dump has no transfer mode",
-        ));
-    }
+    only_fitting_method(options)?;
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let (namespace, found) = find(k8s, target_args, options.to).await?;
@@ -199,6 +195,18 @@ async fn find(k8s: &K8s, args: &TargetArgs, to: Option<u32>) -> Result<(Namespac
     Ok((namespace, found))
 }
 
+fn only_fitting_method(options: &UpgradeOptions) -> Result<()> {
+    match options.method {
+        Method::SideBySide => Err(Failure::usage(
+            "--method side-by-side is one of run and of preflight; nothing was changed",
+        )),
+        Method::Dump if options.transfer != Transfer::Auto => Err(Failure::usage(
+            "--transfer is pg_upgrade's: --method dump has no transfer mode",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn only_known_checks(options: &UpgradeOptions) -> Result<()> {
     let wrong = checks::wrong_ids(&options.ignore_checks);
     if wrong.is_empty() {
@@ -277,7 +285,8 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
         image,
         transfer: match options.method {
             Method::PgUpgrade => options.transfer.as_str(),
-            Method::Dump => DUMP,
+            // The other server has plans of its own.
+            Method::Dump | Method::SideBySide => DUMP,
         }
         .to_owned(),
         jobs: options.jobs,

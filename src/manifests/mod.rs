@@ -3,4 +3,5 @@
 pub mod claim;
 pub mod login;
 pub mod pod;
+pub mod side;
 pub mod snapshot;

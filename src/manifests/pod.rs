@@ -25,6 +25,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("adopt.sh", include_str!("../scripts/adopt.sh")),
     ("copy.sh", include_str!("../scripts/copy.sh")),
     ("rehearse.sh", include_str!("../scripts/rehearse.sh")),
+    ("side.sh", include_str!("../scripts/side.sh")),
+    ("target.sh", include_str!("../scripts/target.sh")),
     ("sql.sh", include_str!("../scripts/sql.sh")),
     ("observe.sh", include_str!("../scripts/observe.sh")),
     ("space.sh", include_str!("../scripts/space.sh")),

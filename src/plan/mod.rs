@@ -6,4 +6,5 @@ pub mod outlook;
 pub mod quiesce;
 pub mod rehearse;
 pub mod restore;
+pub mod side;
 pub mod upgrade;

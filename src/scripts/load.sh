@@ -119,7 +119,7 @@ about() {
 
 load_all() {
   # The new cluster has its superuser already; whatever else is wrong is told by a line of its own.
-  on_new postgres psql -Xq -f "$DUMP/globals.sql" >/dev/null 2>"$BOX/globals.err" || {
+  on_new postgres psql -Xq -f "${GLOBALS:-$DUMP/globals.sql}" >/dev/null 2>"$BOX/globals.err" || {
     tail -n 5 "$BOX/globals.err"
     return 1
   }
