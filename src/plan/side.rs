@@ -20,7 +20,7 @@ pub struct Route {
     /// `spec.selector`.
     pub selector: BTreeMap<String, String>,
     /// `targetPort` of each of `spec.ports`, by the port's number; a name or a number.
-    pub ports: BTreeMap<i32, String>,
+    pub ports: BTreeMap<String, String>,
 }
 
 /// A Service that changes its way.
@@ -75,9 +75,11 @@ pub fn moves(
             ));
         }
         let ports = || spec.ports.iter().flatten();
-        let before = ports().map(|p| (p.port, target_port(p))).collect();
+        let before = ports()
+            .map(|p| (p.port.to_string(), target_port(p)))
+            .collect();
         let after = ports()
-            .map(|p| (p.port, moved_port(&target_port(p), old, new)))
+            .map(|p| (p.port.to_string(), moved_port(&target_port(p), old, new)))
             .collect();
         moves.push(Move {
             service: ObjectId {
@@ -261,12 +263,14 @@ mod tests {
         ];
         let moves = moved(&services, &selector).unwrap();
         assert_eq!(moves.len(), 1);
-        assert_eq!(moves[0].from.ports[&5432], "postgresql");
-        assert_eq!(moves[0].to.ports[&5432], "5433");
-        assert_eq!(moves[0].to.ports[&9187], "metrics");
+        assert_eq!(moves[0].from.ports["5432"], "postgresql");
+        assert_eq!(moves[0].to.ports["5432"], "5433");
+        assert_eq!(moves[0].to.ports["9187"], "metrics");
         assert_eq!(moves[0].to.selector, selector);
         let step = moves[0].clone().step();
         assert_eq!(step.undo().unwrap().undo().unwrap(), step);
+        let text = serde_json::to_string(&step).unwrap();
+        assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step);
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn route(service: &Service) -> Route {
             .ports
             .iter()
             .flatten()
-            .map(|port| (port.port, target_port(port)))
+            .map(|port| (port.port.to_string(), target_port(port)))
             .collect(),
     }
 }
@@ -92,7 +92,7 @@ pub(super) fn patch(live: &Service, to: &Route) -> Value {
         .flatten()
         .map(|port| {
             let mut value = json!(port);
-            if let Some(target) = to.ports.get(&port.port) {
+            if let Some(target) = to.ports.get(&port.port.to_string()) {
                 value["targetPort"] = target.parse::<i32>().map_or(json!(target), |n| json!(n));
             }
             value
@@ -124,7 +124,7 @@ mod tests {
         .unwrap();
         let to = Route {
             selector: BTreeMap::from([("app".into(), "new".into())]),
-            ports: BTreeMap::from([(5432, "5433".into())]),
+            ports: BTreeMap::from([("5432".into(), "5433".into())]),
         };
         assert_eq!(
             patch(&live, &to),
@@ -132,6 +132,6 @@ mod tests {
                 "selector": {"app": "new", "tier": null},
                 "ports": [{"name": "sql", "port": 5432, "targetPort": 5433, "nodePort": 30000}]}})
         );
-        assert_eq!(route(&live).ports[&5432], "postgresql");
+        assert_eq!(route(&live).ports["5432"], "postgresql");
     }
 }

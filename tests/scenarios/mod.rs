@@ -13,4 +13,5 @@ mod operators;
 mod refusals;
 mod rehearse;
 mod rights;
+mod side;
 mod upgrades;

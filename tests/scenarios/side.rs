@@ -1,0 +1,108 @@
+//! The method side-by-side: another server that runs already is loaded, and the Service leads to it.
+
+use crate::support::{App, Instance, Space};
+
+/// A statement on the new server, whose superuser is another.
+fn on_new(space: &Space, statement: &str) -> String {
+    let words = ["exec", "statefulset/new-pg", "--", "psql", "-XAtq"];
+    let words = [
+        &words[..],
+        &["-U", "admin", "-d", "postgres", "-c", statement],
+    ]
+    .concat();
+    space
+        .try_kubectl(&words, None)
+        .exits(0)
+        .out
+        .trim_end()
+        .to_owned()
+}
+
+fn selector(space: &Space) -> String {
+    space.kubectl("get service pg -o jsonpath={.spec.selector.app}")
+}
+
+#[test]
+fn another_server_is_loaded_the_service_leads_to_it_and_back() {
+    let space = Space::new("side");
+    let pg = space.install(&Instance::library("library-statefulset", 13));
+    let new = Instance::library("library-statefulset", 17)
+        .with("${NAME}", "new-pg")
+        .with(
+            "- {name: PGDATA,",
+            "- {name: POSTGRES_USER, value: admin}\n            - {name: PGDATA,",
+        );
+    space.apply(&new.manifest(&space.name, &space.password));
+    pg.seed_hostile();
+    pg.sql("plain", "SET password_encryption = md5; CREATE ROLE legacy LOGIN PASSWORD 'x'; GRANT pg_monitor TO legacy WITH ADMIN OPTION");
+    let app = App::install(&space, &pg, "postgres");
+    let before = pg.fingerprint();
+    space.kubectl("rollout status statefulset/new-pg --timeout=180s");
+
+    let load = "sts/pg --method side-by-side --to 17 --target sts/new-pg";
+    space
+        .plugin("run sts/pg --method side-by-side -y")
+        .exits(2)
+        .says("--target");
+    space
+        .plugin("run sts/pg --to 17 --target sts/new-pg -y")
+        .exits(2)
+        .says("side-by-side");
+    let swapped = "preflight sts/new-pg --method side-by-side --target sts/pg --reset-target=pg";
+    space.plugin(swapped).exits(3).says("wrong order");
+    on_new(&space, "CREATE TABLE precious AS SELECT 1 AS n");
+    space
+        .plugin(&format!("run {load} -y"))
+        .exits(3)
+        .says("--reset-target=new-pg");
+    space
+        .plugin(&format!("run {load} --reset-target=pg -y"))
+        .exits(2)
+        .says("nothing was changed");
+    assert_eq!(on_new(&space, "SELECT n FROM precious"), "1");
+    assert_eq!(app.state(), App::RUNNING);
+
+    // A trial leaves everything where it is.
+    space
+        .plugin(&format!("run {load} --reset-target=new-pg --online -y"))
+        .exits(0)
+        .says("trial");
+    assert_eq!(
+        (app.state(), selector(&space).as_str()),
+        (App::RUNNING.to_owned(), "pg")
+    );
+    let again = format!("run {load} --reset-target=new-pg --switch -y");
+    space.plugin(&again).exits(0).says("legacy");
+    assert_eq!(
+        (app.state(), selector(&space).as_str()),
+        (App::RUNNING.to_owned(), "new-pg")
+    );
+    assert_eq!(
+        on_new(
+            &space,
+            "SELECT current_setting('server_version_num')::int / 10000"
+        ),
+        "17"
+    );
+    assert_eq!(
+        on_new(
+            &space,
+            "SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'legacy'"
+        ),
+        "t"
+    );
+    assert_eq!(before, pg.fingerprint());
+
+    space
+        .plugin("restore sts/pg --from archive -y")
+        .exits(2)
+        .says("--from service");
+    space.plugin("restore sts/pg --from service -y").exits(0);
+    assert_eq!(
+        (app.state(), selector(&space).as_str()),
+        (App::RUNNING.to_owned(), "pg")
+    );
+    assert_eq!(pg.major(), 13);
+    assert_eq!(space.ours("pods,configmaps,leases"), [""; 0]);
+    space.assert_password_is_nowhere();
+}
