@@ -7,6 +7,7 @@ use super::values;
 use crate::discover::target::TargetName;
 use crate::error::{Failure, Result};
 use crate::manifests::login::SecretKey;
+use crate::record::RoleMap;
 
 /// The other server, for `--method side-by-side`.
 #[derive(Args, Debug, Clone, Default)]
@@ -26,6 +27,12 @@ pub struct SideArgs {
     /// Load for a trial while clients go on writing to the old server; what they write meanwhile stays there
     #[arg(long, conflicts_with = "switch")]
     pub online: bool,
+    /// Role of the old server whose owned objects and privileges go to another role of the new one, such as postgres=admin
+    #[arg(long, value_name = "OLD=NEW")]
+    pub role_map: Option<RoleMap>,
+    /// Secret whose keys are names of roles and whose values are their new passwords, hashed as SCRAM
+    #[arg(long, value_name = "SECRET", value_parser = values::object_name)]
+    pub role_passwords: Option<String>,
     /// Let the old server's Services lead to the loaded one in the end; restore --from service takes that back
     #[arg(long)]
     pub switch: bool,
@@ -37,6 +44,8 @@ impl SideArgs {
             && self.target_secret.is_none()
             && self.password_secret.is_none()
             && self.reset_target.is_none()
+            && self.role_map.is_none()
+            && self.role_passwords.is_none()
             && !self.online
             && !self.switch
     }
@@ -51,7 +60,7 @@ impl SideArgs {
                 Ok(false)
             } else {
                 Err(Failure::usage(
-                    "--target, --target-secret, --password-secret, --reset-target, --online and --switch belong to --method side-by-side",
+                    "--target, --target-secret, --password-secret, --reset-target, --role-map, --role-passwords, --online and --switch belong to --method side-by-side",
                 ))
             };
         }

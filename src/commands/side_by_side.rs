@@ -224,6 +224,8 @@ async fn find(
         jobs: options.jobs.unwrap_or(JOBS),
         reset: side.reset_target.is_some(),
         online: side.online,
+        role_map: side.role_map.clone(),
+        role_passwords: side.role_passwords.clone(),
         earlier,
     };
     Ok(Pair {

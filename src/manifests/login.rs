@@ -239,6 +239,11 @@ impl Told<'_> {
     }
 }
 
+/// A value of a variable as it is: the kubelet replaces `$(NAME)` and takes `$$` for `$`.
+pub fn literal(value: &str) -> String {
+    value.replace('$', "$$")
+}
+
 /// Where the words of a login are files in a pod of ours: `user` and `password` below this.
 const LOGIN_DIR: &str = "/login";
 
@@ -255,11 +260,7 @@ pub fn mount(
     let mut files = Vec::new();
     match &login.user {
         Word::Plain(user) => {
-            env.insert(
-                format!("PGUP_{}_USER", name.to_uppercase()),
-                // The kubelet replaces $(NAME) and takes $$ for $.
-                user.replace('$', "$$"),
-            );
+            env.insert(format!("PGUP_{}_USER", name.to_uppercase()), literal(user));
         }
         Word::Key(key) => files.push((key, "user")),
     }

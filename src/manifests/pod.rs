@@ -27,6 +27,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("rehearse.sh", include_str!("../scripts/rehearse.sh")),
     ("side.sh", include_str!("../scripts/side.sh")),
     ("target.sh", include_str!("../scripts/target.sh")),
+    ("roles.sh", include_str!("../scripts/roles.sh")),
     ("sql.sh", include_str!("../scripts/sql.sh")),
     ("observe.sh", include_str!("../scripts/observe.sh")),
     ("space.sh", include_str!("../scripts/space.sh")),

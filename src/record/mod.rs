@@ -16,7 +16,7 @@ use crate::facts::instance::{InstanceFacts, ObjectId};
 use crate::k8s::names;
 use crate::steps::Step;
 
-pub use side::{NewServer, Side};
+pub use side::{NewServer, RoleMap, Side};
 
 /// Version of the record's shape.
 pub const FORMAT: u32 = 1;

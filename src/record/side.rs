@@ -36,9 +36,40 @@ pub struct Side {
     /// Clients go on writing to the old server: a trial.
     #[serde(default)]
     pub online: bool,
+    /// A role that another takes the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_map: Option<RoleMap>,
+    /// Secret with new passwords of roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_passwords: Option<String>,
     /// Earlier runs from this server into that one that did not end well: what they left there may be cleared.
     #[serde(default)]
     pub earlier: Vec<String>,
+}
+
+/// A role of the old server, and the one of the new server that takes its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleMap {
+    /// Name on the old server.
+    pub old: String,
+    /// Name on the new one.
+    pub new: String,
+}
+
+impl std::str::FromStr for RoleMap {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A name with an equals sign could be cut in two ways.
+        match text.split('=').collect::<Vec<_>>()[..] {
+            [old, new] if !old.is_empty() && !new.is_empty() && old != new => Ok(Self {
+                old: old.to_owned(),
+                new: new.to_owned(),
+            }),
+            _ => Err(format!("{text:?} is not OLD=NEW, two different roles")),
+        }
+    }
 }
 
 /// The server that is loaded, and how it is entered.
@@ -78,6 +109,20 @@ impl std::fmt::Display for NewServer {
         match self {
             Self::Workload { workload, .. } => workload.fmt(f),
             Self::Secret { name } => write!(f, "the server of Secret {name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_map_names_two_roles() {
+        let map: RoleMap = "postgres=ad min".parse().unwrap();
+        assert_eq!((map.old.as_str(), map.new.as_str()), ("postgres", "ad min"));
+        for bad in ["", "a", "a=", "=b", "a=a", "a=b=c"] {
+            assert!(bad.parse::<RoleMap>().is_err(), "{bad}");
         }
     }
 }

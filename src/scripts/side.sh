@@ -14,13 +14,15 @@ set -eu
 . "${0%/*}/load.sh"
 # shellcheck source=target.sh disable=SC1091
 . "${0%/*}/target.sh"
+# shellcheck source=roles.sh disable=SC1091
+. "${0%/*}/roles.sh"
 
 LOGIN=${PGUP_LOGIN:-/login}
 # A passfile only ever lies in memory.
 KEYS=${PGUP_KEYS:-/dev/shm}/keys
 WORK=$BOX/side DUMP=${PGUP_DUMP:-$BOX/dump}
 READ='-c default_transaction_read_only=on -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=0 -c row_security=off -c client_min_messages=warning'
-WRITE='-c default_transaction_read_only=off -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=0 -c synchronous_commit=off -c client_min_messages=warning'
+WRITE='-c default_transaction_read_only=off -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=0 -c synchronous_commit=off -c password_encryption=scram-sha-256 -c client_min_messages=warning'
 
 # Both are verdicts: a container that is started again would only say the same.
 refuse() {

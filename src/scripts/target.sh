@@ -84,6 +84,7 @@ judge() {
     refuse not_empty "the target holds $NEW_SUM tables and other things of a user"
   fi
   judge_contents
+  judge_roles
 }
 
 # first_line SQL: on the old server; the first of what it answers.
@@ -171,6 +172,8 @@ load_target() {
   GLOBALS=$BOX/globals.sql
   filter_globals >"$GLOBALS" || return 1
   load_all || return 1
+  map_role || return 1
+  set_passwords || return 1
   ask_new "$FIRST_NEW" "SET synchronous_commit = on; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || return 1
 }
 
@@ -185,6 +188,13 @@ filter_globals() {
       'CREATE ROLE "'*) ! grep -qxF -e "$line" "$BOX/roles-there" || continue ;;
       # The administrator keeps its password and its rights.
       "ALTER ROLE $quoted WITH "*) continue ;;
+      # Owners of event triggers and of foreign data wrappers must be superusers.
+      "ALTER ROLE ${MAP_OLD:-?} WITH "*)
+        line="ALTER ROLE $MAP_OLD WITH NOLOGIN PASSWORD NULL"
+        [ "$NEW_SUPER" != t ] || line="$line SUPERUSER"
+        line="$line;"
+        ;;
+      "ALTER ROLE ${MAP_OLD:-?} SET "*) continue ;;
       'ALTER ROLE "'*'" SET "'*)
         unknown=
         while read -r setting; do
@@ -201,9 +211,40 @@ filter_globals() {
 
 # leave_out FILE: takes out of an observation what the two servers need not share. OBSERVED is the side.
 leave_out() {
-  LC_ALL=C grep -vF -f "$BOX/left-$OBSERVED" "$1" | LC_ALL=C sed 's/^\({"k" : "server", \)"v" : {[^}]*}/\1"v" : {}/' >"$1.kept"
+  LC_ALL=C grep -vF -f "$BOX/left-$OBSERVED" "$1" | LC_ALL=C sed -f "$BOX/left-$OBSERVED.sed" | LC_ALL=C sed 's/^\({"k" : "server", \)"v" : {[^}]*}/\1"v" : {}/' >"$1.kept"
   cat "$1.kept" >"$1"
   rm -f "$1.kept"
+}
+
+# plain_text: stdin as a pattern of sed that means just that.
+plain_text() { sed 's/[][\\/.*^$&]/\\&/g'; }
+
+# encoded NAME: as an observation of the old server has it, in quotes.
+encoded() { ask "$FIRST" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" | sed -n "$(ask "$FIRST" "SELECT rolname FROM pg_roles" | grep -nxF -e "$1" | cut -d: -f1)p"; }
+
+# list_changes: what the load changes on purpose, as a script that changes an observation of the old server likewise.
+list_changes() {
+  : >"$BOX/left-old.sed"
+  : >"$BOX/left-new.sed"
+  while IFS= read -r setting; do
+    printf '%s\n' "/^{\"k\" : \"role\"/s/\\([\" ]\\)$setting:[0-9a-f]\\{4\\} \\{0,1\\}/\\1/" '/^{"k" : "role"/s/\("settings" : "[^"]*\) "/\1"/' '/^{"k" : "role"/s/"settings" : ""/"settings" : null/' >>"$BOX/left-old.sed"
+  done <"$BOX/removed"
+  for password_file in "$LOGIN/roles"/*; do
+    [ -f "$password_file" ] || continue
+    printf '/^{"k" : "role", "o" : %s, /s/"password" : "[a-z0-9]*"/"password" : "scram"/\n' "$(encoded "${password_file##*/}" | plain_text)" >>"$BOX/left-old.sed"
+  done
+  [ -n "$MAP_OLD" ] || return 0
+  change_from=$(encoded "$PGUP_MAP_OLD")
+  change_to=$(ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" | sed -n "$(ask_new "$FIRST_NEW" "SELECT rolname FROM pg_roles" | grep -nxF -e "$PGUP_MAP_NEW" | cut -d: -f1)p")
+  printf '%s\n' "{\"k\" : \"role\", \"o\" : $change_from, \"v\"" >>"$BOX/left-old"
+  for change_name in "$change_from" "$change_to"; do
+    printf '%s\n' "{\"k\" : \"membership\", \"s\" : $change_name, " ", \"o\" : $change_name, \"v\" : {\"admin\"" | tee -a "$BOX/left-old" >>"$BOX/left-new"
+  done
+  from=$(echo "$change_from" | plain_text) to=$(echo "$change_to" | plain_text)
+  printf 's/"owner" : %s/"owner" : %s/\n' "$from" "$to" >>"$BOX/left-old.sed"
+  # In a list of grants the name stands without its quotes.
+  from=${from#?} to=${to#?}
+  printf 's/\\([" ]\\)%s=\\([A-Z]\\)/\\1%s=\\2/g\n' "${from%?}" "${to%?}" >>"$BOX/left-old.sed"
 }
 
 # list_left: the lines that are left out: the administrator's own role, and what the target had before.
@@ -221,4 +262,5 @@ list_left() {
   while IFS= read -r more; do
     printf '%s\n' "{\"k\" : \"database\", \"o\" : $more, " "\", \"d\" : $more, " >>"$BOX/left-new"
   done <"$BOX/databases-more"
+  list_changes
 }

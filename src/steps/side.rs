@@ -17,6 +17,7 @@ use crate::facts::instance::ObjectId;
 use crate::k8s::K8s;
 use crate::k8s::names;
 use crate::k8s::write::create_or_adopt;
+use crate::manifests::login::literal;
 use crate::manifests::pod::{Blueprint, config_map};
 use crate::manifests::side::{Entries, Entry};
 use crate::record::{NewServer, Side};
@@ -64,7 +65,14 @@ impl Carrier<'_> {
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
+        if let Some(map) = &side.role_map {
+            env.insert("PGUP_MAP_OLD".to_owned(), literal(&map.old));
+            env.insert("PGUP_MAP_NEW".to_owned(), literal(&map.new));
+        }
         let mut entries = Entries::default();
+        if let Some(secret) = &side.role_passwords {
+            entries.add("roles", Entry::Secret(secret), &mut env);
+        }
         entries.add("old", Entry::Login(&side.old_login), &mut env);
         let (entry, template) = match &side.new {
             NewServer::Secret { name } => {

@@ -1,6 +1,6 @@
 //! The method side-by-side: another server that runs already is loaded, and the Service leads to it.
 
-use crate::support::{App, Instance, Space};
+use crate::support::{App, Instance, Space, base64};
 
 /// A statement on the new server, whose superuser is another.
 fn on_new(space: &Space, statement: &str) -> String {
@@ -62,17 +62,33 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
     assert_eq!(on_new(&space, "SELECT n FROM precious"), "1");
     assert_eq!(app.state(), App::RUNNING);
 
-    // A trial leaves everything where it is.
+    // Whoever has only a Secret with the way in gets the same answer.
+    space.apply(&format!("{{apiVersion: v1, kind: Secret, metadata: {{name: managed}}, stringData: {{host: new-pg, username: admin}}, data: {{password: {}}}}}", base64(space.password.as_bytes())));
+    space.kubectl("create secret generic fresh --from-literal=legacy=new-one");
+    let managed = "preflight sts/pg --method side-by-side --image docker.io/library/postgres:17 --target-secret managed";
     space
-        .plugin(&format!("run {load} --reset-target=new-pg --online -y"))
+        .plugin(managed)
+        .exits(3)
+        .says("--reset-target=managed");
+
+    // A trial leaves everything where it is.
+    let map = "--role-map postgres=admin --role-passwords fresh";
+    space
+        .plugin(&format!(
+            "run {load} {map} --reset-target=new-pg --online -y"
+        ))
         .exits(0)
-        .says("trial");
+        .says("trial")
+        .says("legacy");
     assert_eq!(
         (app.state(), selector(&space).as_str()),
         (App::RUNNING.to_owned(), "pg")
     );
-    let again = format!("run {load} --reset-target=new-pg --switch -y");
-    space.plugin(&again).exits(0).says("legacy");
+    let again = format!("run {load} {map} --reset-target=new-pg --switch -y");
+    let mut first = space.start(&again);
+    first.wait_for("done     wait until no client session is left");
+    first.kill();
+    space.plugin(&again).exits(0).says("going on with run");
     assert_eq!(
         (app.state(), selector(&space).as_str()),
         (App::RUNNING.to_owned(), "new-pg")
@@ -87,10 +103,12 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
     assert_eq!(
         on_new(
             &space,
-            "SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'legacy'"
+            "SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'legacy'"
         ),
         "t"
     );
+    let rest = "SELECT count(*) FROM pg_roles WHERE rolname IN ('postgres', 'kubectl_pg_upgrade')";
+    assert_eq!(on_new(&space, rest), "0");
     assert_eq!(before, pg.fingerprint());
 
     space

@@ -203,9 +203,33 @@ side_killed() {
   echo "killed $done times"
 }
 
+# Another administrator takes the place of the old superuser, and a role gets a password that is hashed anew.
+another_admin() {
+  side_ports
+  side_old v13 13
+  side_new 17 "ad min"
+  old_query app "create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
+    grant select on items to legacy; create role other; create table lent(n int); alter table lent owner to other; grant select on lent to postgres;
+    alter default privileges in schema public grant select on tables to legacy; grant other to postgres"
+  refused role_map look PGUP_MAP_OLD=nobody "PGUP_MAP_NEW=ad min"
+  side_env look
+  mkdir "$base/pods/$test_name-up/plan/login/roles"
+  printf 'pa"ss w%s' "'ord" > "$base/pods/$test_name-up/plan/login/roles/legacy"
+  side analyzed move PGUP_MAP_OLD=postgres "PGUP_MAP_NEW=ad min" > /dev/null
+  is "$(member "$(event verified)" differences)" 0 differences
+  is "$(new_query app "select count(*) from pg_roles where rolname = 'postgres'")" 0 'no role is left'
+  is "$(new_query app "select string_agg(distinct pg_get_userbyid(relowner), ',' order by pg_get_userbyid(relowner)) from pg_class where oid >= 16384 and relkind = 'r'")" 'ad min,other' owners
+  is "$(new_query app "select has_table_privilege('ad min', 'lent', 'select'), relacl::text like '%ad min%' from pg_class where relname = 'lent'")" 't|t' grants
+  is "$(new_query app "select defaclrole::regrole::text from pg_default_acl")" '"ad min"' 'default privileges'
+  is "$(new_query app "select left(rolpassword, 5) from pg_authid where rolname = 'legacy'")" SCRAM password
+  # shellcheck disable=SC2016
+  is "$(pod_exec "$test_name-new" env PGPASSWORD="pa\"ss w'ord" PGDATABASE=postgres "$(bin 17)/psql" -XAtqw -h 127.0.0.1 -p "$new_port" -U legacy -c 'select 1')" 1 login
+}
+
 t 'side by side 13 to 17' side_by_side v13 13 17
 t 'side by side 15 to 18' side_by_side v15 15 18
 t 'side by side refuses wrong pairs' wrong_pairs
 t 'side by side refuses an empty source' empty_source
 t 'side by side sees writes' written_to
 t 'side by side killed' side_killed
+t 'side by side with another administrator' another_admin
