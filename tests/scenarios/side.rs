@@ -1,6 +1,6 @@
 //! The method side-by-side: another server that runs already is loaded, and the Service leads to it.
 
-use crate::support::{App, Instance, Space, base64};
+use crate::support::{App, Instance, LIMIT, Space, base64, eventually};
 
 /// A statement on the new server, whose superuser is another.
 fn on_new(space: &Space, statement: &str) -> String {
@@ -17,6 +17,12 @@ fn on_new(space: &Space, statement: &str) -> String {
         .trim_end()
         .to_owned()
 }
+
+/// Writes a row at a time until it is told that it is enough.
+const WRITING: &str = "CREATE TABLE written(n int);
+    CREATE PROCEDURE keep_writing() LANGUAGE plpgsql AS $$ BEGIN
+      WHILE to_regclass('enough') IS NULL LOOP INSERT INTO written VALUES (1); COMMIT; PERFORM pg_sleep(0.1); END LOOP;
+    END $$";
 
 fn selector(space: &Space) -> String {
     space.kubectl("get service pg -o jsonpath={.spec.selector.app}")
@@ -36,7 +42,6 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
     pg.seed_hostile();
     pg.sql("plain", "SET password_encryption = md5; CREATE ROLE legacy LOGIN PASSWORD 'x'; GRANT pg_monitor TO legacy WITH ADMIN OPTION");
     let app = App::install(&space, &pg, "postgres");
-    let before = pg.fingerprint();
     space.kubectl("rollout status statefulset/new-pg --timeout=180s");
 
     let load = "sts/pg --method side-by-side --to 17 --target sts/new-pg";
@@ -84,7 +89,34 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
         (app.state(), selector(&space).as_str()),
         (App::RUNNING.to_owned(), "pg")
     );
-    let again = format!("run {load} {map} --reset-target=new-pg --switch -y");
+    space
+        .plugin(&format!(
+            "run {load} {map} --reset-target=new-pg --switch --dry-run=server"
+        ))
+        .exits(0)
+        .says("accept the change of Service");
+
+    // Rows that come while it is loaded: nothing leads to the new server, and the next run may clear it unasked.
+    pg.sql("postgres", WRITING);
+    let writer = "psql -U postgres -c 'CALL keep_writing()' </dev/null >/dev/null 2>&1 &";
+    let words = ["exec", "statefulset/pg", "--", "sh", "-c", writer];
+    space.try_kubectl(&words, None).exits(0);
+    space
+        .plugin(&format!("run {load} {map} --reset-target=new-pg -y"))
+        .exits(1)
+        .says("written")
+        .says("only read");
+    pg.sql("postgres", "CREATE TABLE enough()");
+    assert_eq!(
+        (app.state(), selector(&space).as_str()),
+        (App::RUNNING.to_owned(), "pg")
+    );
+    let writers = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%'";
+    eventually("the end of the writer", LIMIT, || {
+        (pg.sql("postgres", writers) == "0").then_some(())
+    });
+    let before = pg.fingerprint();
+    let again = format!("run {load} {map} --switch -y");
     let mut first = space.start(&again);
     first.wait_for("done     wait until no client session is left");
     first.kill();
