@@ -18,6 +18,7 @@ pub mod resume;
 pub mod run;
 mod runs;
 mod side_by_side;
+mod side_report;
 pub mod snapshot;
 pub mod status;
 mod survey;

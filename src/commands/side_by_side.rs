@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use k8s_openapi::api::core::v1::Container;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::report::API_VERSION;
 use super::runs::{self, Run};
+use super::side_report::{PairReport, holdings, remarks};
 use super::upgrade::{self, Wish};
 use super::{Session, quiesce};
 use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
@@ -20,7 +20,7 @@ use crate::facts::instance::Family;
 use crate::k8s::names;
 use crate::manifests::login::login;
 use crate::manifests::side::port;
-use crate::output::{self, Report, TableSection, human_bytes};
+use crate::output;
 use crate::plan;
 use crate::plan::side::{Move, Pods};
 use crate::record::{Asked, NewServer, RunState, Side, pod_name};
@@ -122,7 +122,12 @@ pub(super) async fn preflight(
     let mut pair = find(session, target, options, side).await?;
     moves(&pair, side)?;
     examine(session, &mut pair, side.reset_target.is_some()).await?;
-    output::print(out, &output.output, &PairReport(&pair))?;
+    let report = PairReport {
+        old: &pair.old.facts.workload,
+        side: &pair.side,
+        ready: &pair.ready,
+    };
+    output::print(out, &output.output, &report)?;
     Ok(Exit::Done)
 }
 
@@ -221,6 +226,7 @@ async fn find(
         to: options.to,
         from_version: String::new(),
         to_version: String::new(),
+        bytes: 0,
         jobs: options.jobs.unwrap_or(JOBS),
         reset: side.reset_target.is_some(),
         online: side.online,
@@ -402,53 +408,13 @@ async fn examine(session: &Session, pair: &mut Pair, reset: bool) -> Result<()> 
         "PostgreSQL {} and {}",
         pair.side.from_version, pair.side.to_version
     ));
+    let sizes = ready["source"].as_array().into_iter().flatten();
+    pair.side.bytes = sizes.filter_map(|d| d["bytes"].as_u64()).sum();
     pair.ready = ready.clone();
     for text in remarks(&pair.ready) {
         session.ui.warn(text);
     }
     Ok(())
-}
-
-/// What will not be as it was, one sentence each.
-fn remarks(ready: &Value) -> Vec<String> {
-    let words = |key: &str| -> Vec<&str> {
-        let list = ready[key].as_array().into_iter().flatten();
-        list.filter_map(Value::as_str).collect()
-    };
-    let mut remarks = Vec::new();
-    let md5 = words("md5");
-    if !md5.is_empty() {
-        remarks.push(format!(
-            "roles with an md5 hash, which they keep: {}; a server that asks for SCRAM lets them in once they get a new password",
-            md5.join(", ")
-        ));
-    }
-    let removed = words("removed");
-    if !removed.is_empty() {
-        remarks.push(format!(
-            "settings of roles that the new version does not know are left out: {}",
-            removed.join(", ")
-        ));
-    }
-    remarks
-}
-
-/// Databases of a report of the pod, with their sizes.
-fn holdings(databases: &Value) -> String {
-    let all: Vec<String> = databases
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|d| {
-            let bytes = human_bytes(d["bytes"].as_u64().unwrap_or(0));
-            format!("{:?} ({bytes})", d["name"].as_str().unwrap_or_default())
-        })
-        .collect();
-    if all.is_empty() {
-        "no database with anything in it".to_owned()
-    } else {
-        format!("database {}", all.join(", "))
-    }
 }
 
 /// What is lost is shown, and the name typed.
@@ -499,68 +465,5 @@ fn asked(wish: &Wish<'_>, pair: &Pair) -> Asked {
         apps: wish.apps.map(|a| a.apps.clone()).unwrap_or_default(),
         verify: "counts".to_owned(),
         outage_budget_ms: None,
-    }
-}
-
-/// Both servers, printable.
-struct PairReport<'a>(&'a Pair);
-
-impl Report for PairReport<'_> {
-    fn json(&self) -> Value {
-        let (pair, ready) = (self.0, &self.0.ready);
-        json!({
-            "apiVersion": API_VERSION,
-            "kind": "ServerPair",
-            "from": {"workload": pair.old.facts.workload, "server": ready["old"], "databases": ready["source"]},
-            "to": {"name": pair.side.new.name(), "server": ready["new"], "databases": ready["lost"]},
-            "md5Roles": ready["md5"],
-            "removedSettings": ready["removed"],
-        })
-    }
-
-    fn tables(&self, _wide: bool) -> Vec<TableSection> {
-        let (pair, ready) = (self.0, &self.0.ready);
-        let mut table = TableSection::fields();
-        table.field("From", pair.old.facts.workload.to_string());
-        table.field("To", pair.side.new.to_string());
-        table.field(
-            "Versions",
-            format!("{} -> {}", pair.side.from_version, pair.side.to_version),
-        );
-        table.field("Holds", holdings(&ready["source"]));
-        table.field("Target holds", holdings(&ready["lost"]));
-        vec![table]
-    }
-
-    fn names(&self) -> Vec<String> {
-        let workload = &self.0.old.facts.workload;
-        vec![format!(
-            "{}/{}",
-            workload.kind.to_lowercase(),
-            workload.name
-        )]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_would_be_lost_is_told_with_its_size_and_hostile_names_on_one_line() {
-        let databases = json!([{"name": "a\"b\nc", "bytes": 1 << 20}]);
-        assert_eq!(holdings(&databases), r#"database "a\"b\nc" (1.0 MiB)"#);
-        assert_eq!(holdings(&json!([])), "no database with anything in it");
-    }
-
-    #[test]
-    fn md5_roles_and_removed_settings_are_said() {
-        let said =
-            remarks(&json!({"md5": ["legacy"], "removed": ["vacuum_cleanup_index_scale_factor"]}));
-        assert!(
-            said[0].contains("legacy") && said[1].contains("vacuum_cleanup"),
-            "{said:?}"
-        );
-        assert_eq!(remarks(&json!({"md5": [], "removed": []})), [""; 0]);
     }
 }

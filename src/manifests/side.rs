@@ -43,11 +43,11 @@ impl Entries {
         }
     }
 
-    /// The pod of a blueprint with these.
+    /// The pod of a blueprint with these; what it writes to its node is at most `room` bytes.
     ///
     /// # Errors
     /// When the blueprint makes no pod.
-    pub fn pod(&self, blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
+    pub fn pod(&self, blueprint: &Blueprint, room: u64) -> Result<Pod, serde_json::Error> {
         let mut pod = serde_json::to_value(pod(blueprint)?)?;
         for (at, more) in [
             ("/spec/volumes", &self.volumes),
@@ -55,6 +55,12 @@ impl Entries {
         ] {
             if let Some(Value::Array(list)) = pod.pointer_mut(at) {
                 list.extend(more.iter().cloned());
+            }
+        }
+        let volumes = pod.pointer_mut("/spec/volumes");
+        for volume in volumes.and_then(Value::as_array_mut).into_iter().flatten() {
+            if volume["name"] == "work" {
+                volume["emptyDir"]["sizeLimit"] = json!(room.to_string());
             }
         }
         serde_json::from_value(pod)
@@ -137,7 +143,7 @@ mod tests {
         };
         let mut entries = Entries::default();
         entries.add("new", Entry::Secret("managed"), &mut BTreeMap::new());
-        let spec = entries.pod(&blueprint).unwrap().spec.unwrap();
+        let spec = entries.pod(&blueprint, 7 << 30).unwrap().spec.unwrap();
         let secret = |name: &str| {
             let mut volumes = spec.volumes.iter().flatten();
             volumes
@@ -147,6 +153,10 @@ mod tests {
                 .secret_name
         };
         assert_eq!(secret("login-new").as_deref(), Some("managed"));
+        let mut volumes = spec.volumes.iter().flatten();
+        let work = volumes.find(|v| v.name == "work").unwrap();
+        let limit = work.empty_dir.clone().unwrap().size_limit.unwrap().0;
+        assert_eq!(limit, "7516192768");
         let mounts = spec.containers[0].volume_mounts.clone().unwrap();
         assert!(
             mounts

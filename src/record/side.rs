@@ -28,6 +28,9 @@ pub struct Side {
     /// Full version of the new server.
     #[serde(default)]
     pub to_version: String,
+    /// Size of the old server's databases.
+    #[serde(default)]
+    pub bytes: u64,
     /// Parallel jobs.
     pub jobs: u32,
     /// What the new server holds may be thrown away.

@@ -25,6 +25,9 @@ use crate::record::{NewServer, Side};
 /// What ends the pod before it has done its work.
 const ENDS: [&str; 2] = ["refused", "failed"];
 
+/// What the pod may write beside the dump, which is hardly ever larger than the databases.
+const MARGIN: u64 = 1 << 30;
+
 /// A pod to make.
 pub(crate) struct Carrier<'a> {
     /// Its name.
@@ -134,7 +137,7 @@ impl Carrier<'_> {
         };
         let (map, object) = (
             config_map(&blueprint, &BTreeMap::new())?,
-            entries.pod(&blueprint)?,
+            entries.pod(&blueprint, self.side.bytes + MARGIN)?,
         );
         let made = |what: &str| format!("creating {what} {}", self.name);
         create_or_adopt(&k8s.api::<ConfigMap>(), &map)

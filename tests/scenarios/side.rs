@@ -156,3 +156,28 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
     assert_eq!(space.ours("pods,configmaps,leases"), [""; 0]);
     space.assert_password_is_nowhere();
 }
+
+#[test]
+fn the_other_family_takes_over_by_its_own_port_and_with_what_its_image_has_made() {
+    let space = Space::new("sidefamily");
+    let pg = space.install(&Instance::library("library-password-file", 13));
+    let new = Instance::bitnami("bitnami-statefulset", 17).with("${NAME}", "new");
+    space.apply(&new.manifest(&space.name, &space.password));
+    pg.seed();
+    space.kubectl("rollout status statefulset/new-postgresql --timeout=180s");
+    // The image has made a role and an empty database, which is nothing to lose.
+    space
+        .plugin("run sts/pg --method side-by-side --target sts/new-postgresql --switch -y")
+        .exits(0)
+        .says("by the same Services");
+    let port = space.kubectl("get service pg -o jsonpath={.spec.ports[0].targetPort}");
+    assert_eq!(port, "5432");
+    let query = "PGPASSWORD=$(cat $POSTGRES_PASSWORD_FILE) psql -h pg -U postgres -XAtqc 'show server_version_num'";
+    let words = ["exec", "statefulset/pg", "--", "sh", "-c", query];
+    let answer = space.try_kubectl(&words, None).exits(0).out;
+    assert!(answer.starts_with("17"), "{answer}");
+    let elsewhere =
+        "preflight sts/pg --method side-by-side --target sts/new-postgresql.kube-system";
+    space.plugin(elsewhere).exits(2);
+    space.assert_password_is_nowhere();
+}
