@@ -2,6 +2,7 @@
 
 pub mod complete;
 pub mod options;
+pub mod side;
 pub(crate) mod values;
 
 use std::io::Write;

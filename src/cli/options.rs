@@ -133,6 +133,8 @@ pub enum Method {
     PgUpgrade,
     /// `pg_dump` and `pg_restore` on the same claim: for what `pg_upgrade` refuses, such as another C library.
     Dump,
+    /// `pg_dump` and `pg_restore` from the server into another one that runs already.
+    SideBySide,
 }
 
 /// `--transfer`.

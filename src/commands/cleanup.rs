@@ -90,7 +90,7 @@ pub async fn run(args: &CleanupArgs, session: &Session, out: &mut dyn Write) -> 
         .iter()
         .filter(|r| {
             matches!(r.record.state, RunState::Open | RunState::HalfWay)
-                && r.record.upgrade.is_some()
+                && r.record.has_plan()
                 && !r.record.is_rehearsal()
                 || !r.record.quiesced().is_empty()
         })

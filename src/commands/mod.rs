@@ -17,6 +17,8 @@ pub mod restore;
 pub mod resume;
 pub mod run;
 mod runs;
+mod side_by_side;
+mod side_report;
 pub mod snapshot;
 pub mod status;
 mod survey;

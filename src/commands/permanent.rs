@@ -23,6 +23,11 @@ pub(super) struct PatchFileArgs {
 }
 
 impl PatchFileArgs {
+    /// A file was asked for.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.patch_file.is_some()
+    }
+
     /// Looks whether the file can be written in the end, before anything is done.
     ///
     /// # Errors

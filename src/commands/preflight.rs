@@ -5,13 +5,14 @@ use std::io::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Session;
 use super::report::API_VERSION;
 use super::survey::{Probe, Survey, survey};
 use super::template_lines;
+use super::{Session, side_by_side};
 use crate::checks::{self, Finding, Severity};
 use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
-use crate::error::{Exit, Result};
+use crate::cli::side::SideArgs;
+use crate::error::{Exit, Failure, Result};
 use crate::output::{self, Cell, Report, TableSection, Tone, human_seconds};
 use crate::plan;
 use crate::record::Phase;
@@ -27,6 +28,8 @@ pub struct PreflightArgs {
     target: TargetArgs,
     #[command(flatten)]
     options: UpgradeOptions,
+    #[command(flatten)]
+    side: SideArgs,
     /// Make no object; what only the target image can tell stays unknown
     #[arg(long)]
     read_only: bool,
@@ -45,6 +48,15 @@ pub struct PreflightArgs {
 /// # Errors
 /// When the instance cannot be found or read.
 pub async fn run(args: &PreflightArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    if args.side.wanted(&args.options)? {
+        if args.read_only {
+            return Err(Failure::usage(
+                "--method side-by-side looks at the servers from a pod, which --read-only does not make",
+            ));
+        }
+        let (target, options, side) = (&args.target, &args.options, &args.side);
+        return side_by_side::preflight(session, target, options, side, &args.output, out).await;
+    }
     let probe = match (args.read_only, args.no_schema_restore) {
         (true, _) => Probe::Nothing,
         (false, true) => Probe::Pod,

@@ -110,8 +110,9 @@ const RULES: &[Rule] = &[
 ];
 
 /// What makes answers better and is not needed: why a pod does not start, which image a workload had before,
-/// what else scales.
+/// what else scales, and that a Service leads elsewhere (`--switch`).
 const HELPFUL: &[Rule] = &[
+    ("", &["services"], &["get"], &["patch"]),
     ("", &["events"], &["list"], &[]),
     (
         "apps",

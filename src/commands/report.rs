@@ -51,6 +51,13 @@ impl Report for RunReport<'_> {
                 format!("{} ({})", upgrade.transfer, upgrade.transfer_reason),
             );
         }
+        if let Some(side) = &record.side {
+            head.field(
+                "Versions",
+                format!("{} -> {}", side.from_version, side.to_version),
+            );
+            head.field("Loaded", side.new.to_string());
+        }
         head.field(
             "State",
             Cell::new(record.state.to_string(), state_tone(record.state)),
@@ -103,8 +110,8 @@ impl Report for RunList<'_> {
                 json!({
                     "run": record.run,
                     "instance": record.instance.workload,
-                    "from": record.upgrade.as_ref().map(|u| &u.from_version),
-                    "to": record.upgrade.as_ref().map(|u| &u.to_version),
+                    "from": record.versions().map(|v| v.0),
+                    "to": record.versions().map(|v| v.1),
                     "state": record.state,
                     "startedAt": record.started_at,
                     "finishedAt": record.finished_at,
@@ -125,13 +132,13 @@ impl Report for RunList<'_> {
         }
         let mut table = TableSection::new(headers);
         for record in &self.0 {
-            let upgrade = record.upgrade.as_ref();
+            let versions = record.versions();
             let target = record.target();
             let mut row = vec![
                 Cell::from(record.run.as_str()),
                 Cell::from(format!("{}/{}", target.kind.to_lowercase(), target.name)),
-                Cell::from(upgrade.map(|u| u.from_version.clone())),
-                Cell::from(upgrade.map(|u| u.to_version.clone())),
+                Cell::from(versions.map(|v| v.0.to_owned())),
+                Cell::from(versions.map(|v| v.1.to_owned())),
                 Cell::new(record.state.to_string(), state_tone(record.state)),
                 Cell::from(record.outage_ms().map(seconds)),
                 Cell::from(record.started_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()),
@@ -188,7 +195,9 @@ fn step_tone(state: StepState) -> Tone {
 
 fn state_tone(state: RunState) -> Tone {
     match state {
-        RunState::Upgraded | RunState::Restored | RunState::Rehearsed => Tone::Good,
+        RunState::Upgraded | RunState::Restored | RunState::Rehearsed | RunState::Loaded => {
+            Tone::Good
+        }
         RunState::Open => Tone::Warn,
         RunState::Failed | RunState::HalfWay => Tone::Bad,
         RunState::Cleaned | RunState::Resumed => Tone::Dim,

@@ -10,9 +10,12 @@ use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
 use crate::discover::{Namespace, target};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
+use crate::facts::instance::InstanceFacts;
 use crate::output;
+use crate::plan;
 use crate::plan::restore::{Source, archive_is_whole, choose_snapshot, steps};
 use crate::record::{Phase, Record, RunState, Upgrade};
+use crate::steps::Step;
 
 /// Put the old version back
 ///
@@ -22,7 +25,7 @@ use crate::record::{Phase, Record, RunState, Upgrade};
 pub struct RestoreArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Where the old data comes from: the archived data directory on the volume (transfer modes clone and copy), or a volume snapshot
+    /// Where the old data comes from: the archived data directory on the volume (transfer modes clone and copy), a volume snapshot, or the old server of --method side-by-side, to which the Services lead again
     #[arg(long, value_enum)]
     from: From,
     /// Name of the VolumeSnapshot (default: the newest of the run that was cut with the server stopped)
@@ -38,6 +41,7 @@ pub struct RestoreArgs {
 enum From {
     Archive,
     Snapshot,
+    Service,
 }
 
 /// Restores.
@@ -56,9 +60,7 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
     let workload = found.facts.workload.clone();
     let mut all = runs::of(session, &workload).await?;
     all.retain(|r| {
-        r.record.upgrade.is_some()
-            && r.record.state != RunState::Cleaned
-            && !r.record.is_rehearsal()
+        r.record.has_plan() && r.record.state != RunState::Cleaned && !r.record.is_rehearsal()
     });
     if let Some(id) = &args.target.run_id {
         all.retain(|r| r.record.run == *id);
@@ -72,12 +74,6 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
             .say(format!("run {} was restored already", run.record.run));
         return Ok(Exit::Done);
     }
-    let upgrade = run
-        .record
-        .upgrade
-        .clone()
-        .ok_or_else(|| Failure::usage("that run upgraded nothing"))?;
-    let source = source(args, &run.record, &upgrade)?;
     let resuming = run.record.steps.iter().any(|e| {
         e.phase == Phase::Back
             && matches!(
@@ -85,11 +81,10 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
                 crate::record::StepState::Started | crate::record::StepState::Failed
             )
     });
-    let steps = steps(&run.record, &upgrade, &found.facts, &source);
+    let steps = way_back(args, &run.record, &found.facts)?;
+    let (from, to) = run.record.versions().unwrap_or_default();
     let title = format!(
-        "put PostgreSQL {} back for {workload}; what was written to {} since {} is not in it",
-        upgrade.from_version,
-        upgrade.to_version,
+        "put PostgreSQL {from} back for {workload}; what was written to {to} since {} is not in it",
         run.record.started_at.strftime("%Y-%m-%d %H:%M:%SZ")
     );
     if session
@@ -140,6 +135,29 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
     Ok(Exit::Done)
 }
 
+/// The steps that lead back, or why there are none.
+fn way_back(args: &RestoreArgs, record: &Record, now: &InstanceFacts) -> Result<Vec<Step>> {
+    let usage =
+        |what: &str| Failure::usage(format!("run {} {what}; nothing was changed", record.run));
+    match (&record.upgrade, &record.side) {
+        (Some(upgrade), _) if args.from != From::Service => {
+            Ok(steps(record, upgrade, now, &source(args, record, upgrade)?))
+        }
+        (None, Some(_)) if args.from == From::Service => {
+            if plan::side::services_back(record).is_empty() {
+                return Err(usage("leads no Service to another server"));
+            }
+            Ok(plan::side::back(record))
+        }
+        (None, Some(_)) => Err(usage(
+            "loaded another server: the way back is --from service",
+        )),
+        _ => Err(usage(
+            "led no Service to another server: the way back is --from archive or --from snapshot",
+        )),
+    }
+}
+
 /// Where the old data is, or why it is not there.
 fn source(args: &RestoreArgs, record: &Record, upgrade: &Upgrade) -> Result<Source> {
     Ok(match args.from {
@@ -154,7 +172,8 @@ fn source(args: &RestoreArgs, record: &Record, upgrade: &Upgrade) -> Result<Sour
             }
             Source::Archive
         }
-        From::Snapshot => Source::Snapshot(
+        // Has been told apart before.
+        From::Snapshot | From::Service => Source::Snapshot(
             choose_snapshot(record, args.snapshot.as_deref()).map_err(|why| {
                 Failure::refused(why).hint("nothing was changed; use --from archive")
             })?,

@@ -60,7 +60,7 @@ pub async fn run(args: &ResumeArgs, session: &Session, out: &mut dyn Write) -> R
     session.show("resume", &steps);
     run.record.plan(Phase::Resume, steps);
     runs::execute(session, &mut run).await?;
-    if run.record.state == RunState::Open && run.record.upgrade.is_none() {
+    if run.record.state == RunState::Open && !run.record.has_plan() {
         run.record.state = RunState::Resumed;
         run.record.finished_at = Some(session.k8s.now());
         run.store.save(&run.record).await?;

@@ -8,6 +8,7 @@ use super::Session;
 use super::permanent::PatchFileArgs;
 use super::upgrade::{Wish, execute};
 use crate::cli::options::{ActArgs, AppsArgs, OutputArgs, TargetArgs, UpgradeOptions};
+use crate::cli::side::SideArgs;
 use crate::error::{Exit, Result};
 
 /// Do the whole upgrade: preflight, quiesce, snapshot, upgrade, verify, resume, vacuum
@@ -22,6 +23,8 @@ pub struct RunArgs {
     options: UpgradeOptions,
     #[command(flatten)]
     patch_file: PatchFileArgs,
+    #[command(flatten)]
+    side: SideArgs,
     #[command(flatten)]
     apps: AppsArgs,
     /// Leave out statistics, extension updates and indexes at the end
@@ -46,6 +49,7 @@ pub async fn run(args: &RunArgs, session: &Session, out: &mut dyn Write) -> Resu
         act: &args.act,
         apps: Some(&args.apps),
         vacuum: !args.skip_vacuum,
+        side: &args.side,
     };
     execute(&wish, session, &args.output, out).await
 }

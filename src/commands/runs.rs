@@ -131,21 +131,32 @@ pub(super) async fn execute_or_back(session: &Session, run: &mut Run, lease: &Le
             acting.record.state = RunState::Failed;
             acting.record.finished_at = Some(session.k8s.now());
             acting.store.save(acting.record).await?;
-            let old = acting.record.upgrade.as_ref().map_or(0, |u| u.from);
+            let safe = match &acting.record.side {
+                Some(side) => {
+                    format!(
+                        "{} was only read, and what was stopped is back",
+                        acting.record.target()
+                    ) + if side.online { "" } else { " on it" }
+                }
+                None => format!(
+                    "the old server (PostgreSQL {}) is running again with all of its data, and what was stopped is back",
+                    acting.record.upgrade.as_ref().map_or(0, |u| u.from)
+                ),
+            };
             let exit = if failure.exit == Exit::Interrupted {
                 Exit::Interrupted
             } else {
                 Exit::Failed
             };
-            Err(failure.with_exit(exit).hint(format!(
-                "the old server (PostgreSQL {old}) is running again with all of its data, and what was stopped is back"
-            )))
+            Err(failure.with_exit(exit).hint(safe))
         }
         Err(back) => {
             acting.record.state = RunState::HalfWay;
             acting.store.save(acting.record).await?;
             let target = acting.record.target();
-            let from = if acting.record.snapshots.is_empty() {
+            let from = if acting.record.side.is_some() {
+                "service"
+            } else if acting.record.snapshots.is_empty() {
                 "archive"
             } else {
                 "snapshot"

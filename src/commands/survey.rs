@@ -244,6 +244,11 @@ async fn find(k8s: &K8s, args: &TargetArgs, to: Option<u32>) -> Result<(Namespac
 
 /// Flags of one method are refused with another.
 fn suits_method(options: &UpgradeOptions) -> Result<()> {
+    if options.method == Method::SideBySide {
+        return Err(Failure::usage(
+            "--method side-by-side is one of run and of preflight; nothing was changed",
+        ));
+    }
     if options.method == Method::Dump && options.transfer != Transfer::Auto {
         return Err(Failure::usage(
             "--transfer is pg_upgrade's: --method dump has no transfer mode",
@@ -346,7 +351,8 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
         image,
         transfer: match options.method {
             Method::PgUpgrade => options.transfer.as_str(),
-            Method::Dump => DUMP,
+            // The other server has plans of its own.
+            Method::Dump | Method::SideBySide => DUMP,
         }
         .to_owned(),
         wish: options.made_with.wish(),

@@ -9,8 +9,9 @@ use super::permanent::PatchFileArgs;
 use super::report::RunReport;
 use super::runs::{self, Run};
 use super::survey::{OPERATOR_OWNED, Probe, Survey, survey};
-use super::{Session, preflight};
+use super::{Session, preflight, side_by_side};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs, UpgradeOptions};
+use crate::cli::side::SideArgs;
 use crate::discover::{Namespace, target};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
@@ -50,6 +51,7 @@ pub async fn run(args: &UpgradeArgs, session: &Session, out: &mut dyn Write) -> 
         act: &args.act,
         apps: None,
         vacuum: false,
+        side: &SideArgs::default(),
     };
     execute(&wish, session, &args.output, out).await
 }
@@ -64,6 +66,8 @@ pub(super) struct Wish<'a> {
     /// Which clients are stopped; none at all for `upgrade`.
     pub(super) apps: Option<&'a crate::cli::options::AppsArgs>,
     pub(super) vacuum: bool,
+    /// The other server of `--method side-by-side`.
+    pub(super) side: &'a SideArgs,
 }
 
 pub(super) async fn execute(
@@ -73,8 +77,17 @@ pub(super) async fn execute(
     out: &mut dyn Write,
 ) -> Result<Exit> {
     wish.patch_file.check()?;
+    let by_side = wish.side.wanted(wish.options)?;
+    if by_side && wish.patch_file.is_wanted() {
+        return Err(Failure::usage(
+            "--patch-file has no meaning with --method side-by-side, which changes no workload",
+        ));
+    }
     if let Some(run) = begun(wish, session).await? {
         return go_on(wish, session, run, output, out).await;
+    }
+    if by_side {
+        return side_by_side::execute(wish, wish.side, session, output, out).await;
     }
     let mut survey = survey(session, wish.target, wish.options, Probe::Pod).await?;
     let raised;
@@ -233,13 +246,20 @@ async fn begin(
 }
 
 /// Does what is left to do, and gives the run its final state.
-async fn finish(session: &Session, run: &mut Run, lease: &Lease) -> Result<()> {
+pub(super) async fn finish(session: &Session, run: &mut Run, lease: &Lease) -> Result<()> {
     runs::execute_or_back(session, run, lease).await?;
     let back = run.record.steps.iter().any(|e| e.phase == Phase::Back);
+    let moved = run.record.upgrade.is_some()
+        || run
+            .record
+            .in_force()
+            .any(|e| matches!(e.step, Step::MoveService { .. }));
     run.record.state = if back {
         RunState::Failed
-    } else {
+    } else if moved {
         RunState::Upgraded
+    } else {
+        RunState::Loaded
     };
     run.record.finished_at = Some(session.k8s.now());
     run.store.save(&run.record).await
@@ -277,7 +297,7 @@ async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
     }
     Ok(run.filter(|r| {
         r.record.state == RunState::Open
-            && r.record.upgrade.is_some()
+            && r.record.has_plan()
             && r.record
                 .steps
                 .iter()
@@ -375,7 +395,7 @@ async fn unchanged(session: &Session, survey: &Survey) -> Result<()> {
     Ok(())
 }
 
-fn report(
+pub(super) fn report(
     wish: &Wish<'_>,
     session: &Session,
     output: &OutputArgs,
@@ -392,5 +412,6 @@ fn report(
     outcome?;
     super::permanent::tell(session, &run.record);
     wish.patch_file.write(session, &run.record);
+    side_by_side::tell(session, run);
     Ok(Exit::Done)
 }

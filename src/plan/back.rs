@@ -1,5 +1,6 @@
 //! The way back from a run that failed, from its record alone.
 
+use super::side::services_back;
 use crate::record::{Phase, Record, StepState};
 use crate::steps::Step;
 
@@ -54,9 +55,10 @@ pub fn after_failure(record: &Record) -> Vec<Step> {
             seconds: READY_SECONDS,
         });
     }
+    steps.extend(services_back(record));
     steps.extend(clients_back(record));
     for entry in record.in_force() {
-        if let Step::PreparePod { name } = &entry.step
+        if let Step::PreparePod { name } | Step::Transfer { pod: name } = &entry.step
             && !released(record, name)
         {
             steps.push(Step::Release { name: name.clone() });

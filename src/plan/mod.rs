@@ -7,4 +7,5 @@ pub mod outlook;
 pub mod quiesce;
 pub mod rehearse;
 pub mod restore;
+pub mod side;
 pub mod upgrade;

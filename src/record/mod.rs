@@ -2,6 +2,7 @@
 //!
 //! One ConfigMap per run holds it as JSON. Fields are only ever added; `format` changes when they are not.
 
+mod side;
 mod template;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::facts::instance::{InstanceFacts, ObjectId};
 use crate::k8s::names;
 use crate::steps::Step;
 
+pub use side::{NewServer, RoleMap, Side};
 pub use template::{TemplateChange, with_image};
 
 /// Version of the record's shape.
@@ -45,6 +47,9 @@ pub struct Record {
     /// What the upgrade needs to know about the old and the new server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Upgrade>,
+    /// The other server, for `--method side-by-side`, which has no [`Upgrade`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
     /// Every step of every command of this run, in the order they were planned.
     #[serde(default)]
     pub steps: Vec<Entry>,
@@ -182,6 +187,8 @@ pub enum RunState {
     Rehearsed,
     /// What it had stopped is back, and nothing else was done.
     Resumed,
+    /// Another server holds the same data, and clients were not led to it.
+    Loaded,
 }
 
 impl fmt::Display for RunState {
@@ -195,6 +202,7 @@ impl fmt::Display for RunState {
             Self::Cleaned => "cleaned",
             Self::Rehearsed => "rehearsed",
             Self::Resumed => "resumed",
+            Self::Loaded => "loaded",
         })
     }
 }
@@ -281,6 +289,7 @@ impl Record {
             finished_at: None,
             instance,
             upgrade: None,
+            side: None,
             steps: Vec::new(),
             observed: Vec::new(),
             result: None,
@@ -392,6 +401,19 @@ impl Record {
     /// Name of the run's upgrade pod and of the ConfigMap with its scripts.
     pub fn pod_name(&self) -> String {
         pod_name(&self.run)
+    }
+
+    /// Full versions of the old and the new server, once they are known.
+    pub fn versions(&self) -> Option<(&str, &str)> {
+        let upgrade = self.upgrade.as_ref();
+        let upgrade = upgrade.map(|u| (u.from_version.as_str(), u.to_version.as_str()));
+        let side = self.side.as_ref();
+        upgrade.or_else(|| side.map(|s| (s.from_version.as_str(), s.to_version.as_str())))
+    }
+
+    /// It moves data from one version to another, or did.
+    pub fn has_plan(&self) -> bool {
+        self.upgrade.is_some() || self.side.is_some()
     }
 
     /// The workload this run is about.

@@ -266,6 +266,8 @@ observe() {
     rm -f "$1".rows*
     [ -z "$pgup_bad" ] || failed count "rows could not be counted; psql's message is above"
   fi
+  # What sources this script may know lines that are none of the comparison's.
+  [ -z "${PGUP_FILTER:-}" ] || "$PGUP_FILTER" "$1"
   printf '{"k" : "observed", "x" : {"level" : "%s"}}\n' "$pgup_taken" >>"$1"
 }
 

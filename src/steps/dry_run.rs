@@ -1,8 +1,9 @@
 //! What a step writes to objects, sent to the API server as a dry run.
 
+use k8s_openapi::api::core::v1::Service;
 use kube::api::Patch;
 
-use super::{Step, claim, clients, server, snapshot};
+use super::{Step, claim, clients, server, service, snapshot};
 use crate::discover::dry_run::{create, delete, patch};
 use crate::error::Result;
 use crate::facts::dry_run::DryRun;
@@ -65,6 +66,13 @@ impl Step {
                     return Ok(None);
                 };
                 create(k8s, &claim::empty_object(instance, run, claim, like)?).await
+            }
+            Self::MoveService { service, to, .. } => {
+                let api = k8s.api::<Service>();
+                let Some(live) = api.get_opt(&service.name).await? else {
+                    return Ok(None);
+                };
+                patch(k8s, service, Patch::Merge(service::patch(&live, to))).await
             }
             Self::Delete { object } => delete(k8s, object).await,
             _ => None,

@@ -11,6 +11,8 @@ mod errand;
 pub(crate) mod pod;
 mod rehearse;
 mod server;
+mod service;
+pub(crate) mod side;
 mod snapshot;
 mod vacuum;
 mod verify;
@@ -23,6 +25,7 @@ use serde_json::Value;
 
 use crate::exec::Acting;
 use crate::facts::instance::ObjectId;
+use crate::plan::side::Route;
 
 /// One named change to the outside world, complete enough to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +182,30 @@ pub enum Step {
         /// Name of the claim.
         claim: String,
     },
+    /// Dumps the old server and loads another one, which runs already.
+    Transfer {
+        /// Name of the pod that does it.
+        pod: String,
+    },
+    /// Compares the loaded server with the old one.
+    Compare {
+        /// Name of the pod that does it.
+        pod: String,
+    },
+    /// Lets a Service lead to another server.
+    MoveService {
+        /// The Service.
+        service: ObjectId,
+        /// Where it leads.
+        from: Route,
+        /// Where it shall lead.
+        to: Route,
+    },
+    /// Waits for the optimizer statistics of the loaded server.
+    AwaitStatistics {
+        /// Name of the pod that makes them.
+        pod: String,
+    },
     /// Removes what a run left on the volume.
     RemoveFiles {
         /// Names of run directories.
@@ -205,7 +232,14 @@ impl Step {
                 from: *to,
                 to: *from,
             }),
-            Self::PreparePod { name } => Some(Self::Release { name: name.clone() }),
+            Self::PreparePod { name } | Self::Transfer { pod: name } => {
+                Some(Self::Release { name: name.clone() })
+            }
+            Self::MoveService { service, from, to } => Some(Self::MoveService {
+                service: service.clone(),
+                from: to.clone(),
+                to: from.clone(),
+            }),
             _ => None,
         }
     }
@@ -287,6 +321,12 @@ impl Step {
             Self::DropClone { snapshot, claim } => {
                 rehearse::drop_clone(acting, snapshot.as_deref(), claim).await
             }
+            Self::Transfer { pod } => side::transfer(acting, pod).await,
+            Self::Compare { pod } => side::compare(acting, pod).await,
+            Self::MoveService { service, from, to } => {
+                service::lead(acting, service, from, to).await
+            }
+            Self::AwaitStatistics { .. } => side::await_statistics(acting).await,
             Self::RemoveFiles { runs } => back::remove_files(acting, runs).await,
             Self::Delete { object } => back::delete(acting, object).await,
         }
@@ -351,6 +391,12 @@ impl fmt::Display for Step {
             ),
             Self::Rehearse { .. } => f.write_str("rehearse the upgrade on the clone"),
             Self::DropClone { .. } => f.write_str("delete the clone"),
+            Self::Transfer { .. } => f.write_str("dump the old server and load the new one"),
+            Self::Compare { .. } => f.write_str("compare the new server with the old one"),
+            Self::MoveService { service, to, .. } => {
+                write!(f, "let {service} lead to {}", service::words(&to.selector))
+            }
+            Self::AwaitStatistics { .. } => f.write_str("optimizer statistics of the new server"),
             Self::RemoveFiles { runs } => {
                 write!(f, "remove the files of {} from the volume", runs.join(", "))
             }

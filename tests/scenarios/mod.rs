@@ -14,4 +14,5 @@ mod operators;
 mod refusals;
 mod rehearse;
 mod rights;
+mod side;
 mod upgrades;

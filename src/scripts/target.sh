@@ -1,0 +1,266 @@
+# The server that --method side-by-side fills: what is in it, whether it may be written to, whose half a load is.
+# Behind side.sh, whose to_new and ask_new reach it.
+# shellcheck shell=dash disable=SC2034,SC2154
+
+# A role without rights. Its comment names the run that loads: made before the first write, dropped after the comparison.
+MARK=kubectl_pg_upgrade
+
+# What a user has made in a database: tables, views, sequences, routines, types, schemas, large objects.
+USER_OBJECTS="SELECT sum(n) FROM (SELECT count(*) AS n FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
+    WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND s.nspname !~ '^pg_' AND s.nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+  UNION ALL SELECT count(*) FROM pg_catalog.pg_proc c WHERE c.oid >= 16384
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_proc'::regclass AND objid = c.oid AND deptype = 'e')
+  UNION ALL SELECT count(*) FROM pg_catalog.pg_type c WHERE c.oid >= 16384 AND typtype IN ('d', 'e', 'r')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_type'::regclass AND objid = c.oid AND deptype = 'e')
+  UNION ALL SELECT count(*) FROM pg_catalog.pg_namespace c WHERE c.oid >= 16384 AND nspname !~ '^pg_' AND nspname <> 'public'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_namespace'::regclass AND objid = c.oid AND deptype = 'e')
+  UNION ALL SELECT count(*) FROM pg_catalog.pg_largeobject_metadata) q"
+
+# contents ASK FIRST: sets HOLDS to the databases in which a user has made something, as members of an array of JSON, SUM to
+# how many such things there are, and HOLDING to the oids of these databases.
+contents() {
+  HOLDS='' SUM=0 HOLDING=' '
+  for content_oid in $("$1" "$2" "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0' ORDER BY oid"); do
+    content_name=$("$1" "$2" "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
+    content_objects=$("$1" "$content_name" "$USER_OBJECTS") || return 1
+    [ "$content_objects" != 0 ] || continue
+    json "$content_name"
+    SUM=$((SUM + content_objects)) HOLDING="$HOLDING$content_oid "
+    HOLDS="$HOLDS${HOLDS:+,}{\"name\":$JSON,\"objects\":$content_objects,\"bytes\":$("$1" "$2" "SELECT pg_catalog.pg_database_size($content_oid)")}"
+  done
+}
+
+# facts_of ASK FIRST: sets NUM, VERSION, SYSTEM, ROLE, SUPER and STANDBY.
+facts_of() {
+  facts=$("$1" "$2" "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.split_part(pg_catalog.current_setting('server_version'), ' ', 1),
+    (SELECT system_identifier FROM pg_catalog.pg_control_system()), rolsuper, pg_catalog.pg_is_in_recovery(), rolname
+    FROM pg_catalog.pg_roles WHERE rolname = current_user") || return 1
+  NUM=${facts%%|*} facts=${facts#*|}
+  VERSION=${facts%%|*} facts=${facts#*|}
+  SYSTEM=${facts%%|*} facts=${facts#*|}
+  SUPER=${facts%%|*} facts=${facts#*|}
+  STANDBY=${facts%%|*} ROLE=${facts#*|}
+}
+
+# look: what both servers are and hold. Nothing is written.
+look() {
+  facts_of ask "$FIRST" || fail old_server "the old server cannot be read"
+  OLD_NUM=$NUM OLD_VERSION=$VERSION OLD_SYSTEM=$SYSTEM OLD_SUPER=$SUPER OLD_STANDBY=$STANDBY OLD_ROLE=$ROLE
+  facts_of ask_new "$FIRST_NEW" || fail new_server "the new server cannot be read"
+  NEW_NUM=$NUM NEW_VERSION=$VERSION NEW_SYSTEM=$SYSTEM NEW_SUPER=$SUPER NEW_STANDBY=$STANDBY NEW_ROLE=$ROLE
+  OLD_MAJOR=$((OLD_NUM / 10000)) TO=$((NEW_NUM / 10000))
+  contents ask "$FIRST" || fail old_server "the databases of the old server cannot be read"
+  OLD_HOLDS=$HOLDS OLD_SUM=$SUM
+  contents ask_new "$FIRST_NEW" || fail new_server "the databases of the new server cannot be read"
+  NEW_HOLDS=$HOLDS NEW_SUM=$SUM NEW_HOLDING=$HOLDING
+  MARKED=$(ask_new "$FIRST_NEW" "SELECT coalesce(pg_catalog.shobj_description(oid, 'pg_authid'), '?') FROM pg_catalog.pg_roles WHERE rolname = '$MARK'")
+}
+
+# judge: refuses a pair that must not be; else sets OURS to true for a load of ours that was interrupted.
+judge() {
+  [ "$OLD_SYSTEM" != "$NEW_SYSTEM" ] || refuse same_server "both are the same server (system identifier $OLD_SYSTEM)"
+  if [ "$NEW_NUM" -lt "$((OLD_MAJOR * 10000))" ]; then
+    refuse wrong_order "the target is PostgreSQL $NEW_VERSION, older than the source's $OLD_VERSION: the pair may be in the wrong order"
+  fi
+  if [ "$OLD_SUM" = 0 ] && [ "$NEW_SUM" != 0 ]; then
+    refuse wrong_order "the source holds nothing and the target does: the pair is in the wrong order"
+  fi
+  case ${PGUP_TO:-0} in 0 | "$TO") ;; *) refuse other_major "the target is PostgreSQL $NEW_VERSION, not $PGUP_TO" ;; esac
+  find_bin "$TO" pg_dump || refuse programs "the image has no programs of PostgreSQL $TO, the target's version; name one that has them with --image"
+  NEW_BIN=$BIN PSQL=$BIN/psql
+  [ "$OLD_STANDBY" = f ] || refuse standby "the source is a standby"
+  [ "$NEW_STANDBY" = f ] || refuse standby "the target is a standby, which cannot be written to"
+  [ "$OLD_SUPER" = t ] || refuse no_superuser "$OLD_ROLE is no superuser of the source, so roles cannot be read"
+  OURS=false
+  if [ -n "$MARKED" ]; then
+    case " $PGUP_RUN ${PGUP_RUNS:-} " in
+      *" $MARKED "*) OURS=true ;;
+      *) refuse not_ours "run $MARKED has begun to load into it and has not ended; DROP ROLE $MARK there once that is given up" ;;
+    esac
+  fi
+  if [ "$NEW_SUM" != 0 ] && [ "$OURS" = false ] && [ -z "${PGUP_RESET:-}" ]; then
+    event holds "\"databases\":[$NEW_HOLDS]"
+    refuse not_empty "the target holds $NEW_SUM tables and other things of a user"
+  fi
+  judge_contents
+  judge_roles
+}
+
+# first_line SQL: on the old server; the first of what it answers.
+first_line() { ask "$FIRST" "$1" | head -n 1; }
+
+judge_contents() {
+  newlines=$(first_line "SELECT pg_catalog.quote_ident(pg_catalog.translate(n, E'\\n\\r', '??')) FROM (SELECT rolname FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database) q(n) WHERE n ~ E'[\\n\\r]'")
+  [ -z "$newlines" ] || refuse newline_name "$newlines is a role or a database with a line break in its name (here ?); rename it"
+  spaces=$(first_line "SELECT pg_catalog.string_agg(spcname, ', ') FROM pg_catalog.pg_tablespace WHERE oid >= 16384")
+  [ -z "$spaces" ] || refuse tablespaces "the source has tablespaces, whose directories another server does not have: $spaces"
+  ask_new "$FIRST_NEW" "SELECT name FROM pg_catalog.pg_settings" >"$BOX/settings"
+  ask_new "$FIRST_NEW" "SELECT DISTINCT name FROM pg_catalog.pg_available_extensions" >"$BOX/extensions"
+  # Names of settings and extensions hold no line break, and none of ours is in a pattern.
+  ask "$FIRST" "SELECT DISTINCT pg_catalog.split_part(c, '=', 1) FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) c WHERE setdatabase = 0 AND pg_catalog.strpos(pg_catalog.split_part(c, '=', 1), '.') = 0" |
+    grep -vxiF -f "$BOX/settings" >"$BOX/removed" || :
+  for setting in $(ask "$FIRST" "SELECT DISTINCT pg_catalog.split_part(c, '=', 1) FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) c WHERE setdatabase <> 0 AND pg_catalog.strpos(pg_catalog.split_part(c, '=', 1), '.') = 0" |
+    grep -vxiF -f "$BOX/settings"); do
+    refuse removed_setting "a database of the source sets $setting, which PostgreSQL $TO does not know: ALTER DATABASE … RESET $setting"
+  done
+  for content_oid in $(ask "$FIRST" "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datname <> 'template0'"); do
+    content_name=$(ask "$FIRST" "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
+    missing=$(ask "$content_name" "SELECT extname FROM pg_catalog.pg_extension" | grep -vxF -f "$BOX/extensions" | tr '\n' ' ') || :
+    [ -z "$missing" ] || refuse extensions "the target does not have these extensions of database $content_name: $missing"
+  done
+}
+
+# names ASK FIRST SQL: sets JSON to an array of the names in the answer; none holds a line break.
+names() {
+  "$1" "$2" "$3" >"$BOX/names"
+  names_all=
+  while IFS= read -r names_one; do
+    json "$names_one"
+    names_all="$names_all${names_all:+,}$JSON"
+  done <"$BOX/names"
+  JSON="[$names_all]"
+}
+
+# ready: what the client shows before anything is done.
+ready() {
+  json "$OLD_ROLE"
+  ready_of=$JSON
+  json "$NEW_ROLE"
+  ready_as=$JSON
+  names ask "$FIRST" "SELECT rolname FROM pg_catalog.pg_authid WHERE rolpassword LIKE 'md5%' AND rolname <> current_user ORDER BY 1"
+  ready_md5=$JSON
+  # shellcheck disable=SC2046
+  json_list $(cat "$BOX/removed")
+  event ready "\"old\":{\"version\":\"$OLD_VERSION\",\"num\":$OLD_NUM,\"system\":\"$OLD_SYSTEM\",\"user\":$ready_of},\"new\":{\"version\":\"$NEW_VERSION\",\"num\":$NEW_NUM,\"system\":\"$NEW_SYSTEM\",\"user\":$ready_as},\"md5\":$ready_md5,\"removed\":$JSON,\"source\":[$OLD_HOLDS],\"lost\":[$NEW_HOLDS],\"ours\":$OURS"
+}
+
+# mark: the target is ours from here on, and only ours. The role's making fails where another run was faster.
+mark() {
+  if [ "$OURS" = true ]; then
+    # What an interrupted load still does there ends first.
+    ask_new "$FIRST_NEW" "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE application_name = 'kubectl-pg-upgrade' AND pid <> pg_catalog.pg_backend_pid() AND usename = current_user" >/dev/null
+    ask_new "$FIRST_NEW" "COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || fail mark "the target could not be marked"
+  else
+    ask_new "$FIRST_NEW" "CREATE ROLE $MARK NOLOGIN; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || fail mark "the target could not be marked; nothing was changed there"
+  fi
+}
+
+unmark() { ask_new "$FIRST_NEW" "SET synchronous_commit = on; DROP ROLE IF EXISTS $MARK" || fail mark "the mark could not be taken off: DROP ROLE $MARK"; }
+
+# clear_target: databases that the load makes anew go, and so does what lies in any other, where that was allowed.
+clear_target() {
+  force=
+  [ "$TO" -lt 13 ] || force=' WITH (FORCE)'
+  ask "$FIRST" "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn" >"$BOX/of-source"
+  for content_oid in $(ask_new "$FIRST_NEW" "SELECT oid FROM pg_catalog.pg_database WHERE datname NOT IN ('template0', 'template1', 'postgres')"); do
+    name=$(ask_new "$FIRST_NEW" "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
+    case $NEW_HOLDING in *" $content_oid "*) ;; *) grep -qxF -e "$name" "$BOX/of-source" || continue ;; esac
+    printf '%s\n' "SELECT format('ALTER DATABASE %I IS_TEMPLATE false', datname), format('DROP DATABASE %I$force', datname) FROM pg_database WHERE oid = $content_oid \\gexec" |
+      to_new "$FIRST_NEW" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 >"$BOX/clear.log" 2>&1 || fail clear "database $name could not be dropped: $(tail -n 2 "$BOX/clear.log")"
+  done
+  # A load that was killed between the end and the making of these two.
+  for name in template1 postgres; do
+    [ -n "$(ask_new "$FIRST_NEW" "SELECT 1 FROM pg_catalog.pg_database WHERE datname = '$name'")" ] ||
+      ask_new "$FIRST_NEW" "CREATE DATABASE $name TEMPLATE template0" || fail clear "database $name could not be made"
+  done
+  FIRST_NEW=template1
+}
+
+# load_target: the dump into the marked target.
+load_target() {
+  GLOBALS=$BOX/globals.sql
+  filter_globals >"$GLOBALS" || return 1
+  load_all || return 1
+  map_role || return 1
+  set_passwords || return 1
+  ask_new "$FIRST_NEW" "SET synchronous_commit = on; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || return 1
+}
+
+# filter_globals: roles and settings without what the target has already and what its version does not know. The names are
+# quoted by pg_dumpall, each line is one statement.
+filter_globals() {
+  ask_new "$FIRST_NEW" "SELECT 'CREATE ROLE \"' || replace(rolname, '\"', '\"\"') || '\";' FROM pg_catalog.pg_roles" >"$BOX/roles-there"
+  quoted=$(ask_new "$FIRST_NEW" "SELECT '\"' || replace(current_user, '\"', '\"\"') || '\"'")
+  quoted_old=$(ask "$FIRST" "SELECT '\"' || replace(current_user, '\"', '\"\"') || '\"'")
+  while IFS= read -r line; do
+    case $line in
+      'CREATE ROLE "'*) ! grep -qxF -e "$line" "$BOX/roles-there" || continue ;;
+      # The administrator keeps its password and its rights.
+      "ALTER ROLE $quoted WITH "*) continue ;;
+      # Owners of event triggers and of foreign data wrappers must be superusers.
+      "ALTER ROLE ${MAP_OLD:-?} WITH "*)
+        line="ALTER ROLE $MAP_OLD WITH NOLOGIN PASSWORD NULL"
+        [ "$NEW_SUPER" != t ] || line="$line SUPERUSER"
+        line="$line;"
+        ;;
+      "ALTER ROLE ${MAP_OLD:-?} SET "*) continue ;;
+      'ALTER ROLE "'*'" SET "'*)
+        unknown=
+        while read -r setting; do
+          case $line in *"\" SET \"$setting\" TO "*) unknown=yes ;; esac
+        done <"$BOX/removed"
+        [ -z "$unknown" ] || continue
+        ;;
+      # Only the superuser that the cluster was made with, or who has it with admin option, can be named as grantor.
+      'GRANT "'*" GRANTED BY $quoted_old;") [ "$quoted" = "$quoted_old" ] || line="${line% GRANTED BY *};" ;;
+    esac
+    printf '%s\n' "$line"
+  done <"$DUMP/globals.sql"
+}
+
+# leave_out FILE: takes out of an observation what the two servers need not share. OBSERVED is the side.
+leave_out() {
+  LC_ALL=C grep -vF -f "$BOX/left-$OBSERVED" "$1" | LC_ALL=C sed -f "$BOX/left-$OBSERVED.sed" | LC_ALL=C sed 's/^\({"k" : "server", \)"v" : {[^}]*}/\1"v" : {}/' >"$1.kept"
+  cat "$1.kept" >"$1"
+  rm -f "$1.kept"
+}
+
+# plain_text: stdin as a pattern of sed that means just that.
+plain_text() { sed 's/[][\\/.*^$&]/\\&/g'; }
+
+# encoded NAME: as an observation of the old server has it, in quotes.
+encoded() { ask "$FIRST" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" | sed -n "$(ask "$FIRST" "SELECT rolname FROM pg_roles" | grep -nxF -e "$1" | cut -d: -f1)p"; }
+
+# list_changes: what the load changes on purpose, as a script that changes an observation of the old server likewise.
+list_changes() {
+  : >"$BOX/left-old.sed"
+  : >"$BOX/left-new.sed"
+  while IFS= read -r setting; do
+    printf '%s\n' "/^{\"k\" : \"role\"/s/\\([\" ]\\)$setting:[0-9a-f]\\{4\\} \\{0,1\\}/\\1/" '/^{"k" : "role"/s/\("settings" : "[^"]*\) "/\1"/' '/^{"k" : "role"/s/"settings" : ""/"settings" : null/' >>"$BOX/left-old.sed"
+  done <"$BOX/removed"
+  for password_file in "$LOGIN/roles"/*; do
+    [ -f "$password_file" ] || continue
+    printf '/^{"k" : "role", "o" : %s, /s/"password" : "[a-z0-9]*"/"password" : "scram"/\n' "$(encoded "${password_file##*/}" | plain_text)" >>"$BOX/left-old.sed"
+  done
+  [ -n "$MAP_OLD" ] || return 0
+  change_from=$(encoded "$PGUP_MAP_OLD")
+  change_to=$(ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" | sed -n "$(ask_new "$FIRST_NEW" "SELECT rolname FROM pg_roles" | grep -nxF -e "$PGUP_MAP_NEW" | cut -d: -f1)p")
+  printf '%s\n' "{\"k\" : \"role\", \"o\" : $change_from, \"v\"" >>"$BOX/left-old"
+  for change_name in "$change_from" "$change_to"; do
+    printf '%s\n' "{\"k\" : \"membership\", \"s\" : $change_name, " ", \"o\" : $change_name, \"v\" : {\"admin\"" | tee -a "$BOX/left-old" >>"$BOX/left-new"
+  done
+  from=$(echo "$change_from" | plain_text) to=$(echo "$change_to" | plain_text)
+  printf 's/"owner" : %s/"owner" : %s/\n' "$from" "$to" >>"$BOX/left-old.sed"
+  # In a list of grants the name stands without its quotes.
+  from=${from#?} to=${to#?}
+  printf 's/\\([" ]\\)%s=\\([A-Z]\\)/\\1%s=\\2/g\n' "${from%?}" "${to%?}" >>"$BOX/left-old.sed"
+}
+
+# list_left: the lines that are left out: the administrator's own role, and what the target had before.
+list_left() {
+  ask "$FIRST" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" >"$BOX/roles-old"
+  ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles WHERE oid >= 16384 OR oid = 10" | grep -vxF -f "$BOX/roles-old" >"$BOX/roles-more" || :
+  ask "$FIRST" "SELECT to_json(encode(namesend(datname), 'escape')) FROM pg_database" >"$BOX/databases-old"
+  ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(datname), 'escape')) FROM pg_database" | grep -vxF -f "$BOX/databases-old" >"$BOX/databases-more" || :
+  admin=$(ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(current_user), 'escape'))")
+  # The empty one is never loaded.
+  printf '%s\n' "{\"k\" : \"role\", \"o\" : $admin, \"v\"" '{"k" : "database", "o" : "template0", ' | tee "$BOX/left-old" >"$BOX/left-new"
+  while IFS= read -r more; do
+    printf '%s\n' "{\"k\" : \"role\", \"o\" : $more, \"v\"" "{\"k\" : \"membership\", \"s\" : $more, " ", \"o\" : $more, \"v\" : {\"admin\"" >>"$BOX/left-new"
+  done <"$BOX/roles-more"
+  while IFS= read -r more; do
+    printf '%s\n' "{\"k\" : \"database\", \"o\" : $more, " "\", \"d\" : $more, " >>"$BOX/left-new"
+  done <"$BOX/databases-more"
+  list_changes
+}

@@ -1,0 +1,183 @@
+//! The method side-by-side: another server that runs already is loaded, and the Service leads to it.
+
+use crate::support::{App, Instance, LIMIT, Space, base64, eventually};
+
+/// A statement on the new server, whose superuser is another.
+fn on_new(space: &Space, statement: &str) -> String {
+    let words = ["exec", "statefulset/new-pg", "--", "psql", "-XAtq"];
+    let words = [
+        &words[..],
+        &["-U", "admin", "-d", "postgres", "-c", statement],
+    ]
+    .concat();
+    space
+        .try_kubectl(&words, None)
+        .exits(0)
+        .out
+        .trim_end()
+        .to_owned()
+}
+
+/// Writes a row at a time until it is told that it is enough.
+const WRITING: &str = "CREATE TABLE written(n int);
+    CREATE PROCEDURE keep_writing() LANGUAGE plpgsql AS $$ BEGIN
+      WHILE to_regclass('enough') IS NULL LOOP INSERT INTO written VALUES (1); COMMIT; PERFORM pg_sleep(0.1); END LOOP;
+    END $$";
+
+fn selector(space: &Space) -> String {
+    space.kubectl("get service pg -o jsonpath={.spec.selector.app}")
+}
+
+#[test]
+fn another_server_is_loaded_the_service_leads_to_it_and_back() {
+    let space = Space::new("side");
+    let pg = space.install(&Instance::library("library-statefulset", 13));
+    let new = Instance::library("library-statefulset", 17)
+        .with("${NAME}", "new-pg")
+        .with(
+            "- {name: PGDATA,",
+            "- {name: POSTGRES_USER, value: admin}\n            - {name: PGDATA,",
+        );
+    space.apply(&new.manifest(&space.name, &space.password));
+    pg.seed_hostile();
+    pg.sql("plain", "SET password_encryption = md5; CREATE ROLE legacy LOGIN PASSWORD 'x'; GRANT pg_monitor TO legacy WITH ADMIN OPTION");
+    let app = App::install(&space, &pg, "postgres");
+    space.kubectl("rollout status statefulset/new-pg --timeout=180s");
+
+    let load = "sts/pg --method side-by-side --to 17 --target sts/new-pg";
+    space
+        .plugin("run sts/pg --method side-by-side -y")
+        .exits(2)
+        .says("--target");
+    space
+        .plugin("run sts/pg --to 17 --target sts/new-pg -y")
+        .exits(2)
+        .says("side-by-side");
+    let swapped = "preflight sts/new-pg --method side-by-side --target sts/pg --reset-target=pg";
+    space.plugin(swapped).exits(3).says("wrong order");
+    on_new(&space, "CREATE TABLE precious AS SELECT 1 AS n");
+    space
+        .plugin(&format!("run {load} -y"))
+        .exits(3)
+        .says("--reset-target=new-pg");
+    space
+        .plugin(&format!("run {load} --reset-target=pg -y"))
+        .exits(2)
+        .says("nothing was changed");
+    assert_eq!(on_new(&space, "SELECT n FROM precious"), "1");
+    assert_eq!(app.state(), App::RUNNING);
+
+    // Whoever has only a Secret with the way in gets the same answer.
+    space.apply(&format!("{{apiVersion: v1, kind: Secret, metadata: {{name: managed}}, stringData: {{host: new-pg, username: admin}}, data: {{password: {}}}}}", base64(space.password.as_bytes())));
+    space.kubectl("create secret generic fresh --from-literal=legacy=new-one");
+    let managed = "preflight sts/pg --method side-by-side --image docker.io/library/postgres:17 --target-secret managed";
+    space
+        .plugin(managed)
+        .exits(3)
+        .says("--reset-target=managed");
+
+    // A trial leaves everything where it is.
+    let map = "--role-map postgres=admin --role-passwords fresh";
+    space
+        .plugin(&format!(
+            "run {load} {map} --reset-target=new-pg --online -y"
+        ))
+        .exits(0)
+        .says("trial")
+        .says("legacy");
+    assert_eq!(
+        (app.state(), selector(&space).as_str()),
+        (App::RUNNING.to_owned(), "pg")
+    );
+    space
+        .plugin(&format!(
+            "run {load} {map} --reset-target=new-pg --switch --dry-run=server"
+        ))
+        .exits(0)
+        .says("accept the change of Service");
+
+    // Rows that come while it is loaded: nothing leads to the new server, and the next run may clear it unasked.
+    pg.sql("postgres", WRITING);
+    let writer = "psql -U postgres -c 'CALL keep_writing()' </dev/null >/dev/null 2>&1 &";
+    let words = ["exec", "statefulset/pg", "--", "sh", "-c", writer];
+    space.try_kubectl(&words, None).exits(0);
+    space
+        .plugin(&format!("run {load} {map} --reset-target=new-pg -y"))
+        .exits(1)
+        .says("written")
+        .says("only read");
+    pg.sql("postgres", "CREATE TABLE enough()");
+    assert_eq!(
+        (app.state(), selector(&space).as_str()),
+        (App::RUNNING.to_owned(), "pg")
+    );
+    let writers = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%'";
+    eventually("the end of the writer", LIMIT, || {
+        (pg.sql("postgres", writers) == "0").then_some(())
+    });
+    let before = pg.fingerprint();
+    let again = format!("run {load} {map} --switch -y");
+    let mut first = space.start(&again);
+    first.wait_for("done     wait until no client session is left");
+    first.kill();
+    space.plugin(&again).exits(0).says("going on with run");
+    assert_eq!(
+        (app.state(), selector(&space).as_str()),
+        (App::RUNNING.to_owned(), "new-pg")
+    );
+    assert_eq!(
+        on_new(
+            &space,
+            "SELECT current_setting('server_version_num')::int / 10000"
+        ),
+        "17"
+    );
+    assert_eq!(
+        on_new(
+            &space,
+            "SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'legacy'"
+        ),
+        "t"
+    );
+    let rest = "SELECT count(*) FROM pg_roles WHERE rolname IN ('postgres', 'kubectl_pg_upgrade')";
+    assert_eq!(on_new(&space, rest), "0");
+    assert_eq!(before, pg.fingerprint());
+
+    space
+        .plugin("restore sts/pg --from archive -y")
+        .exits(2)
+        .says("--from service");
+    space.plugin("restore sts/pg --from service -y").exits(0);
+    assert_eq!(
+        (app.state(), selector(&space).as_str()),
+        (App::RUNNING.to_owned(), "pg")
+    );
+    assert_eq!(pg.major(), 13);
+    assert_eq!(space.ours("pods,configmaps,leases"), [""; 0]);
+    space.assert_password_is_nowhere();
+}
+
+#[test]
+fn the_other_family_takes_over_by_its_own_port_and_with_what_its_image_has_made() {
+    let space = Space::new("sidefamily");
+    let pg = space.install(&Instance::library("library-password-file", 13));
+    let new = Instance::bitnami("bitnami-statefulset", 17).with("${NAME}", "new");
+    space.apply(&new.manifest(&space.name, &space.password));
+    pg.seed();
+    space.kubectl("rollout status statefulset/new-postgresql --timeout=180s");
+    // The image has made a role and an empty database, which is nothing to lose.
+    space
+        .plugin("run sts/pg --method side-by-side --target sts/new-postgresql --switch -y")
+        .exits(0)
+        .says("by the same Services");
+    let port = space.kubectl("get service pg -o jsonpath={.spec.ports[0].targetPort}");
+    assert_eq!(port, "5432");
+    let query = "PGPASSWORD=$(cat $POSTGRES_PASSWORD_FILE) psql -h pg -U postgres -XAtqc 'show server_version_num'";
+    let words = ["exec", "statefulset/pg", "--", "sh", "-c", query];
+    let answer = space.try_kubectl(&words, None).exits(0).out;
+    assert!(answer.starts_with("17"), "{answer}");
+    let elsewhere =
+        "preflight sts/pg --method side-by-side --target sts/new-postgresql.kube-system";
+    space.plugin(elsewhere).exits(2);
+    space.assert_password_is_nowhere();
+}

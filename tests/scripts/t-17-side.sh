@@ -1,0 +1,235 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # set by run.sh
+# The method side-by-side: both servers run, and a pod of ours carries everything over the network.
+
+# Every test has two ports of its own: pods of these tests share the machine's loopback.
+side_ports() { old_port=$((20000 + RANDOM % 20000)) new_port=$((40001 + RANDOM % 20000)); }
+
+# tcp_server POD MAJOR DATA PORT: and waits until it answers.
+tcp_server() {
+  local i
+  pod_start "$1" "$2" "$(bin "$2")/postgres" -D "$3" -c listen_addresses=127.0.0.1 -c port="$4" -c unix_socket_directories=/run/postgresql -c fsync=off
+  for ((i = 0; i < 300; i++)); do
+    pod_exec "$1" "$(bin "$2")/pg_isready" -q -h /run/postgresql -p "$4" 2> /dev/null && return 0
+    pod_running "$1" || break
+    nap 0.05
+  done
+  cat "$base/pods/$1/err"
+  return 1
+}
+
+# side_old TEMPLATE MAJOR: the old server, with names that break careless quoting and a hash of before.
+side_old() {
+  instance "$1"
+  printf 'local all all trust\nhost all all all md5\n' > "$host/pg_hba.conf"
+  tcp_server "$test_name-old" "$2" "$data" "$old_port"
+  from=$2
+  old_query postgres "set password_encryption = md5; alter role postgres password 'old:pa\\ss'; create role legacy login password 'of before';
+    $side_more"
+  old_query "we ird=db 'x' \"q\" \\ \$(id)" "create schema \"s p=\$(id)\"; create table \"s p=\$(id)\".\"t'\"\"\" as select 7 as n; select lo_from_bytea(99, 'x')"
+}
+side_more="create role \"o'b\"\"r=\\ \$(id)\" createdb login password 'x' valid until '2040-01-01'; grant \"o'b\"\"r=\\ \$(id)\" to app with admin option;
+  create database \"we ird=db 'x' \"\"q\"\" \\ \$(id)\" owner \"o'b\"\"r=\\ \$(id)\"; alter database app set work_mem = '6MB'; alter role app in database app set work_mem = '9MB';
+  alter role legacy set statement_timeout = '90s'; revoke connect on database app from public; comment on database app is 'of app'; grant pg_monitor to legacy"
+
+# By the environment: psql takes quotes out of names that are arguments.
+old_query() { pod_exec "$test_name-old" env "PGDATABASE=$1" "$(bin "$from")/psql" -XAtq -v ON_ERROR_STOP=1 -U postgres -h /run/postgresql -p "$old_port" -f - <<< "$2"; }
+new_query() { pod_exec "$test_name-new" env "PGDATABASE=$1" "$(bin "$to")/psql" -XAtq -v ON_ERROR_STOP=1 -U "${admin:-postgres}" -h /run/postgresql -p "$new_port" -f - <<< "$2"; }
+
+# side_new MAJOR [ADMIN]: a new, empty server.
+side_new() {
+  to=$1 admin=${2:-postgres}
+  need "$to"
+  pod_start "$test_name-init" "$to" "$(bin "$to")/initdb" -D /vol/newdata -U "$admin" -A trust -N --locale=C.utf8
+  pod_wait "$test_name-init"
+  printf 'local all all trust\nhost all all all scram-sha-256\n' > "$vol/newdata/pg_hba.conf"
+  tcp_server "$test_name-new" "$to" /vol/newdata "$new_port"
+  new_query postgres "alter role \"$admin\" password 'new:pass'"
+}
+
+# side_env TASK [NAME=VALUE...]: the pod's environment and the files of the Secrets.
+side_env() {
+  local dir
+  dir=$(pod_dir "$test_name-up" "$uid")
+  printf '%s\n' PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PGUP_RUN=r1 "PGUP_TASK=$1" PGUP_JOBS=2 PGUP_LOGIN=/plan/login PGUP_PATIENCE=2 \
+    PGUP_OLD_HOST=127.0.0.1 "PGUP_OLD_PORT=$old_port" PGUP_OLD_USER=postgres PGUP_NEW_HOST=127.0.0.1 "PGUP_NEW_PORT=$new_port" \
+    "PGUP_NEW_USER=${admin:-postgres}" "${@:2}" > "$dir/env"
+  local at
+  for at in login/old swapped/new both/old both/new; do
+    mkdir -p "$dir/plan/$at"
+    printf 'old:pa\\ss' > "$dir/plan/$at/password"
+  done
+  for at in login/new swapped/old; do
+    mkdir -p "$dir/plan/$at"
+    printf 'new:pass\n' > "$dir/plan/$at/password"
+  done
+}
+
+# side EVENT TASK [NAME=VALUE...]: runs the pod to its end and prints the event.
+side() {
+  local wanted=$1
+  shift
+  side_env "$@"
+  : > "$base/pods/$test_name-up/out"
+  pod_start "$test_name-up" "$to" sh /scripts/side.sh
+  pod_wait "$test_name-up"
+  event "$wanted" 1
+}
+
+# refused REASON TASK [NAME=VALUE...]: and the target is as it was.
+refused() {
+  local said
+  said=$(side refused "${@:2}")
+  is "$(member "$said" reason)" "$1" reason
+  is "$(new_query postgres "$side_traces")" "${traces:-0}" traces
+}
+side_traces="select count(*) from pg_roles where rolname in ('app', 'legacy', 'kubectl_pg_upgrade')"
+
+side_facts="select (select string_agg(rolname || ' ' || rolcreatedb || coalesce(left(rolpassword, 12), '') || coalesce(rolvaliduntil::text, ''), '|' order by rolname) from pg_authid where oid >= 16384),
+  (select string_agg(datname || ' ' || coalesce((select string_agg(a::text, ',' order by a::text) from unnest(datacl) a), '') || pg_get_userbyid(datdba), '|' order by datname) from pg_database where datname !~ '^(template|leftover)'),
+  (select string_agg(coalesce(d.datname, '') || coalesce(r.rolname, '') || s.setconfig::text, ',' order by d.datname, r.rolname) from pg_db_role_setting s left join pg_database d on d.oid = setdatabase left join pg_roles r on r.oid = setrole),
+  (select string_agg(roleid::regrole || '>' || member::regrole || admin_option, ',' order by roleid::regrole::text) from pg_auth_members where member >= 16384)"
+
+# carried: everything of the old server is on the new one.
+carried() {
+  is "$(new_query postgres "$side_facts")" "$(old_query postgres "$side_facts")" 'roles and databases'
+  is "$(new_query app "$facts_sql")" "$(old_query app "$facts_sql")" rows
+  is "$(new_query "we ird=db 'x' \"q\" \\ \$(id)" "select n from \"s p=\$(id)\".\"t'\"\"\"")" 7 'hostile names'
+  is "$(new_query postgres "select count(*) from pg_roles where rolname = 'kubectl_pg_upgrade'")" 0 mark
+}
+
+# side_by_side TEMPLATE FROM TO
+side_by_side() {
+  side_ports
+  side_old "$1" "$2"
+  side_new "$3"
+  # What the image has made for its own environment is nothing to lose.
+  new_query postgres "create role app login; create database app owner app; create database leftover"
+  traces=1
+  local ready
+  ready=$(side ready look)
+  is "$(member "$ready" 'md5 | join(" ")')" "legacy o'b\"r=\\ \$(id)" md5
+  is "$(member "$ready" old.version)" "$2.$(old_query postgres 'show server_version' | cut -d. -f2 | cut -d' ' -f1)" version
+  is "$(new_query postgres "$side_traces")" 1 'look writes nothing'
+  side analyzed move PGUP_TO="$3" > /dev/null
+  is "$(member "$(event verified)" differences)" 0 differences
+  (($(member "$(event verified)" checked.rows) > 3000))
+  # An empty database that the source never had stays, and is no difference.
+  new_query postgres "drop database leftover"
+  carried
+  # Loaded once more it is not empty; an earlier load that ended well is nobody's to clear.
+  traces=2 refused not_empty move
+  is "$(member "$(event holds)" 'databases | map(.name) | contains(["app"])')" true holds
+  new_query app "create table added as select 1"
+  side analyzed move PGUP_RESET=1 > /dev/null
+  carried
+}
+
+wrong_pairs() {
+  side_ports
+  side_old v13 13
+  side_new 17
+  refused other_major look PGUP_TO=18
+  refused same_server move PGUP_NEW_PORT="$old_port" PGUP_NEW_HOST=127.0.0.1 PGUP_LOGIN=/plan/both
+  # The other way round: newer to older; and empty to full where the versions would do.
+  before=$(facts_tcp)
+  swapped=(PGUP_OLD_PORT="$new_port" PGUP_NEW_PORT="$old_port" PGUP_LOGIN=/plan/swapped PGUP_RESET=1)
+  refused wrong_order move "${swapped[@]}"
+  is "$(facts_tcp)" "$before" 'the old server'
+  new_query postgres "alter system set default_transaction_read_only = on; select pg_reload_conf()" > /dev/null
+  side analyzed move > /dev/null
+  carried
+}
+facts_tcp() { old_query app "$facts_sql"; }
+
+empty_source() {
+  side_ports
+  from=17
+  instance v17plain
+  side_new 17
+  # The new server stands for the source.
+  printf 'local all all trust\nhost all all all trust\n' > "$host/pg_hba.conf"
+  tcp_server "$test_name-old" 17 "$data" "$old_port"
+  before=$(facts_tcp)
+  side_env look
+  local said
+  said=$(side refused move PGUP_OLD_PORT="$new_port" PGUP_NEW_PORT="$old_port" PGUP_LOGIN=/plan/swapped PGUP_RESET=1)
+  is "$(member "$said" reason)" wrong_order reason
+  is "$(facts_tcp)" "$before" 'the full server'
+}
+
+# Rows that come to the old server while the new one is loaded are seen, and the target is still known as ours.
+written_to() {
+  side_ports
+  side_old v13 13
+  side_new 17
+  side_env move
+  pod_start "$test_name-up" 17 sh /scripts/side.sh
+  local i
+  for ((i = 0; i < 1500; i++)); do said "$base/pods/$test_name-up/out" '"name":"load"' && break; nap 0.02; done
+  # A load refreshes what the old server did not.
+  old_query app "insert into items(name, note) select 'late', 'x' from generate_series(1, 5); refresh materialized view item_count"
+  pod_wait "$test_name-up"
+  is "$(member "$(event verified)" differences)" 2 differences
+  said "$base/pods/$test_name-up/out" '"database" : "app", "object" : "public.items"'
+  said "$base/pods/$test_name-up/out" analyzed && return 1
+  is "$(new_query postgres "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = 'kubectl_pg_upgrade'")" r1 mark
+  # Another run must not touch it, the next of the same instance clears it.
+  traces=3 refused not_ours move PGUP_RUN=r2 PGUP_RESET=1
+  side analyzed move PGUP_RUN=r2 PGUP_RUNS='r0 r1' > /dev/null
+  carried
+}
+
+# Killed at random moments, again and again, and done in the end.
+side_killed() {
+  side_ports
+  side_old v13 13
+  side_new 17
+  local i j done=0
+  for ((i = 0; i < 6; i++)); do
+    side_env move
+    : > "$base/pods/$test_name-up/out"
+    pod_start "$test_name-up" 17 sh /scripts/side.sh
+    # Half of them while it writes to the target.
+    for ((j = 0; i % 2 && j < 500; j++)); do said "$base/pods/$test_name-up/out" '"name":"load"' && break; nap 0.02; done
+    nap "$((RANDOM % 2)).$((RANDOM % 10))"
+    said "$base/pods/$test_name-up/out" '"event":"verified"' && break
+    pod_kill "$test_name-up"
+    done=$((done + 1))
+  done
+  pod_wait "$test_name-up" || :
+  said "$base/pods/$test_name-up/out" '"event":"analyzed"' || side analyzed move > /dev/null
+  carried
+  echo "killed $done times"
+}
+
+# Another administrator takes the place of the old superuser, and a role gets a password that is hashed anew.
+another_admin() {
+  side_ports
+  side_old v13 13
+  side_new 17 "ad min"
+  old_query app "create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
+    grant select on items to legacy; create role other; create table lent(n int); alter table lent owner to other; grant select on lent to postgres;
+    alter default privileges in schema public grant select on tables to legacy; grant other to postgres"
+  refused role_map look PGUP_MAP_OLD=nobody "PGUP_MAP_NEW=ad min"
+  side_env look
+  mkdir "$base/pods/$test_name-up/plan/login/roles"
+  printf 'pa"ss w%s' "'ord" > "$base/pods/$test_name-up/plan/login/roles/legacy"
+  side analyzed move PGUP_MAP_OLD=postgres "PGUP_MAP_NEW=ad min" > /dev/null
+  is "$(member "$(event verified)" differences)" 0 differences
+  is "$(new_query app "select count(*) from pg_roles where rolname = 'postgres'")" 0 'no role is left'
+  is "$(new_query app "select string_agg(distinct pg_get_userbyid(relowner), ',' order by pg_get_userbyid(relowner)) from pg_class where oid >= 16384 and relkind = 'r'")" 'ad min,other' owners
+  is "$(new_query app "select has_table_privilege('ad min', 'lent', 'select'), relacl::text like '%ad min%' from pg_class where relname = 'lent'")" 't|t' grants
+  is "$(new_query app "select defaclrole::regrole::text from pg_default_acl")" '"ad min"' 'default privileges'
+  is "$(new_query app "select left(rolpassword, 5) from pg_authid where rolname = 'legacy'")" SCRAM password
+  # shellcheck disable=SC2016
+  is "$(pod_exec "$test_name-new" env PGPASSWORD="pa\"ss w'ord" PGDATABASE=postgres "$(bin 17)/psql" -XAtqw -h 127.0.0.1 -p "$new_port" -U legacy -c 'select 1')" 1 login
+}
+
+t 'side by side 13 to 17' side_by_side v13 13 17
+t 'side by side 15 to 18' side_by_side v15 15 18
+t 'side by side refuses wrong pairs' wrong_pairs
+t 'side by side refuses an empty source' empty_source
+t 'side by side sees writes' written_to
+t 'side by side killed' side_killed
+t 'side by side with another administrator' another_admin
