@@ -19,6 +19,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("moving.sh", include_str!("../scripts/moving.sh")),
     ("prepare.sh", include_str!("../scripts/prepare.sh")),
     ("outage.sh", include_str!("../scripts/outage.sh")),
+    ("dumped.sh", include_str!("../scripts/dumped.sh")),
     ("load.sh", include_str!("../scripts/load.sh")),
     ("back.sh", include_str!("../scripts/back.sh")),
     ("adopt.sh", include_str!("../scripts/adopt.sh")),

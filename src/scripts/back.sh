@@ -44,7 +44,8 @@ can_go_back() {
 go_back() {
   stop_servers
   # On a full disk the journal needs the room; a dump is begun anew anyway.
-  rm -rf "$WORK/dump" "$WORK/loaded"
+  drop_dump "$WORK/dump"
+  rm -f "$WORK/loaded"
   if swapped; then
     json "$2"
     result "\"outcome\":\"failed\",\"back\":false,\"needs\":\"snapshot\",\"reason\":\"$1\",\"log_tail\":$JSON" lost

@@ -62,9 +62,9 @@ start_loading() {
 
 # whole DIR: the dump of the database NAME has the data of every table, each in a file that is there.
 whole() {
-  "$NEW_BIN/pg_restore" --list "$1" >"$1.list" || return 1
+  "$NEW_BIN/pg_restore" --list "$1" >"$BOX/toc" || return 1
   in_dump=0
-  entries=$(sed -n 's/^\([0-9]*\); [0-9]* [0-9]* TABLE DATA .*/\1/p' "$1.list")
+  entries=$(sed -n 's/^\([0-9]*\); [0-9]* [0-9]* TABLE DATA .*/\1/p' "$BOX/toc")
   for entry in $entries; do
     in_dump=$((in_dump + 1))
     for file in "$1/$entry.dat"*; do
@@ -89,6 +89,7 @@ dump_all() {
   on_old template1 pg_dumpall --globals-only -f "$DUMP/globals.sql" -l template1 || return 1
   compression
   echo "Dumping roles and settings  ok"
+  contents=
   for oid in $databases; do
     name_of "$oid" || return 1
     case $NAME in *"$NL"*)
@@ -99,8 +100,21 @@ dump_all() {
     printf '%s' "$NAME" >"$DUMP/$oid.name"
     on_old "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" --no-sync -f "$DUMP/$oid" || return 1
     whole "$DUMP/$oid" || return 1
+    json "$NAME"
+    contents="$contents${contents:+,}{\"oid\":$oid,\"name\":$JSON,\"tables\":$in_dump,\"bytes\":$(ask "$NAME" "SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE oid = $oid")}" || return 1
     echo "Dumping database $oid  ok"
   done
+  about
+}
+
+# about: what the dump is of, for whoever finds it.
+about() {
+  of=$(ask template1 "SELECT system_identifier, pg_catalog.split_part(pg_catalog.current_setting('server_version'), ' ', 1) FROM pg_catalog.pg_control_system()") || return 1
+  server_major "$NEW_BIN" || return 1
+  json "$SUPERUSER"
+  clock
+  printf '{"format":1,"from":"%s","by":"%s","system_identifier":"%s","superuser":%s,"at":%s,"databases":[%s]}\n' \
+    "${of#*|}" "$MINOR" "${of%%|*}" "$JSON" "$NOW" "$contents" >"$DUMP/about.json"
 }
 
 load_all() {
@@ -111,7 +125,7 @@ load_all() {
   }
   if grep 'ERROR:' "$BOX/globals.err" | grep -vF "role \"$SUPERUSER\" already exists"; then return 1; fi
   echo "Loading roles and settings  ok"
-  for oid in $databases; do
+  for oid in $(dumped_databases "$DUMP"); do
     name=$(cat "$DUMP/$oid.name")
     set -- --create -d postgres
     # These exist in every cluster; what is set for the database itself comes only with the database (pg_upgrade does the same).
@@ -124,14 +138,27 @@ load_all() {
   done
 }
 
-dump_and_load() {
-  trap - EXIT
-  DUMP=$WORK/dump
-  rm -rf "$DUMP" && mkdir "$DUMP" || return 1
+# make_dump: the old cluster into DUMP. Its seal is for a later attempt, so the load does not wait for it.
+make_dump() {
+  drop_dump "$DUMP"
+  mkdir "$DUMP" || return 1
   start_old || return 1
   dump_all || return 1
   stop_server "$OLD_BIN" "$OLD" fast
   echo "Stopping the old server  ok"
+  seal "$DUMP" &
+  SEAL_PID=$!
+}
+
+dump_and_load() {
+  trap - EXIT
+  DUMP=$WORK/dump SEAL_PID=
+  # Nothing has written to the old cluster since an earlier attempt, which the guard is there for.
+  if [ "$ATTEMPTS" -gt 1 ] && dump_is_whole "$DUMP"; then
+    echo "Checking the dump of the attempt before  ok"
+  else
+    make_dump || return 1
+  fi
   start_loading || return 1
   load_all || return 1
   "$NEW_BIN/pg_ctl" -D "$NEW" -m fast -w stop >/dev/null 2>&1 || {
@@ -139,7 +166,8 @@ dump_and_load() {
     tail -n 15 "$BOX/test.log"
     return 1
   }
-  rm -rf "$DUMP"
+  [ -z "$SEAL_PID" ] || wait "$SEAL_PID" || :
+  drop_dump "$DUMP"
   # Nothing of the load was synced on the way.
   sync -f "$NEW" || return 1
   # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.

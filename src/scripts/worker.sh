@@ -14,6 +14,8 @@ set -eu
 . "${0%/*}/prepare.sh"
 # shellcheck source=outage.sh disable=SC1091
 . "${0%/*}/outage.sh"
+# shellcheck source=dumped.sh disable=SC1091
+. "${0%/*}/dumped.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
 # shellcheck source=back.sh disable=SC1091

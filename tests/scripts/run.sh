@@ -301,10 +301,10 @@ shim() {
   chmod 0755 "$dir/$1"
 }
 
-# with_busybox: the worker gets busybox's shell and tools, as on Alpine.
+# with_busybox [POD]: the worker, or another pod, gets busybox's shell and tools, as on Alpine.
 with_busybox() {
   local dir applet
-  dir=$(pod_dir "$test_name-up" "$uid")
+  dir=$(pod_dir "${1:-$test_name-up}" "$uid")
   mkdir -p "$dir/shim"
   cp "$(command -v busybox)" "$dir/shim/"
   for applet in $(busybox --list); do ln -s busybox "$dir/shim/$applet" 2> /dev/null || true; done

@@ -78,6 +78,89 @@ full_disk() {
   umount "$small"
 }
 
+# An index whose making waits in the new server as long as the upgrade pod has a file "hold".
+hold="create table held as select 1 i; create function held(i int) returns int immutable language plpgsql as \$\$ begin
+  while (pg_stat_file('/work/hold', true)).size is not null loop perform pg_sleep(0.05); end loop; return i; end \$\$;
+  create index on held (held(i))"
+
+# sealed_then FUNCTION: the worker is killed while it loads, after its dump was sealed; the function does something to that.
+sealed_then() {
+  instance v13 ext4
+  worker_env 13 17 dump
+  bundle
+  server_start "$test_name-old" 13
+  query "$test_name-old" 13 app "$hold"
+  before=$(facts "$test_name-old" 13)
+  touch "$base/pods/$test_name-up/work/hold"
+  worker
+  event prepared > /dev/null
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  dump=$workdir/r1/dump
+  until [[ -e $dump/manifest ]] && said "$base/pods/$test_name-up/out" 'Loading roles'; do
+    pod_running "$test_name-up"
+    nap 0.05
+  done
+  # The file outlives the container as an emptyDir does, and is let go after its end.
+  pod_kill "$test_name-up"
+  "$1"
+  rm "$base/pods/$test_name-up/work/hold"
+  fresh
+  worker
+  result=$(event result 120)
+  is "$(member "$result" outcome)" upgraded outcome
+  same_facts "$test_name-new" 17 "$before"
+}
+
+# dump_says DIR: what a pod of ours finds wrong with a copy of the dump.
+dump_says() {
+  cp -a "$dump" "$vol/$1"
+  (cd "$vol/$1" && "${@:2}")
+  # shellcheck disable=SC2016  # the pod's variables
+  pod_start "$test_name-look" 17 "${look_shell[@]}" -c '. /scripts/lib.sh && . /scripts/dumped.sh && { dump_is_whole "$1" || echo "$WHY"; }' \
+    /scripts/look "/vol/$1"
+  pod_wait "$test_name-look"
+  tail -n 1 "$base/pods/$test_name-look/out"
+  : > "$base/pods/$test_name-look/out"
+}
+shorter() { truncate -s -7 "$data_file"; }
+changed() { printf 'x' | dd of="$data_file" bs=1 seek=40 conv=notrunc 2> /dev/null; }
+look_at_dump() {
+  local look_shell=(sh) shell_path shell_command data_file
+  (cd "$dump" && sha256sum --quiet -c manifest)
+  is "$(find "$dump" -type f ! -perm 600 -o -type d ! -perm 700)" '' modes
+  is "$(jq -r '[.format, .by[:2], .from[:2], .superuser, (.databases | map(.name) | sort | join(" "))] | join(",")' "$dump/about.json")" \
+    '1,17,13,postgres,app postgres template1'
+  is "$(jq '.databases[] | select(.name == "app") | .tables >= 3 and .bytes > 1000000' "$dump/about.json")" true about
+  data_file=$(cd "$dump" && find . -name '*.dat*' -size +1k | head -n 1)
+  data_file=${data_file#./}
+  is "$(dump_says whole touch extra)" '' whole
+  dump_says shorter shorter | grep -qE "^$data_file is truncated: [0-9]+ of [0-9]+ bytes$"
+  is "$(dump_says changed changed)" "$data_file is corrupted: its checksum is another"
+  is "$(dump_says missing rm "$data_file")" "$data_file is missing"
+  is "$(dump_says unsealed rm manifest)" 'it has no manifest, so it was never finished'
+  is "$(dump_says cut sed -i '$d' manifest)" 'its manifest is truncated'
+  is "$(dump_says gone rm -r "$vol/gone")" 'there is no dump'
+  with_busybox "$test_name-look"
+  echo 'PATH=/shim' > "$base/pods/$test_name-look/env"
+  look_shell=("${shell_command[@]}")
+  is "$(dump_says busybox-whole true)" '' busybox
+  is "$(dump_says busybox-changed changed)" "$data_file is corrupted: its checksum is another" busybox
+}
+reuses_dump() {
+  sealed_then look_at_dump
+  grep -q 'Checking the dump' "$base/pods/$test_name-up/out"
+  ! grep -q 'Dumping database' "$base/pods/$test_name-up/out"
+  [[ ! -e $dump ]]
+}
+spoil() { local data_file; data_file=$(find "$dump" -name '*.dat*' -size +1k | head -n 1); changed; }
+dumps_again() {
+  sealed_then spoil
+  grep -q 'Dumping database' "$base/pods/$test_name-up/out"
+}
+
+t 'dump killed while loading is taken again' reuses_dump
+t 'dump that was changed is made again' dumps_again
 t '13 to 17 by dump' dumped v13 13 17 ext4
 t '15 to 18 by dump' dumped v15 15 18 ext4
 complaint='datlastsysoid does not exist' t 'dump goes back when the load fails' dump_fails
