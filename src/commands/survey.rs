@@ -12,6 +12,7 @@ use crate::discover::{self, Namespace};
 use crate::error::{Failure, Result};
 use crate::exec::Store;
 use crate::facts::clients::Clients;
+use crate::facts::dump_claim::DumpClaimFacts;
 use crate::facts::instance::{InstanceFacts, OwnerKind};
 use crate::facts::server::ServerFacts;
 use crate::facts::surroundings::Surroundings;
@@ -72,11 +73,7 @@ pub(super) async fn survey(
     probe: Probe,
 ) -> Result<Survey> {
     only_known_checks(options)?;
-    if options.method == Method::Dump && options.transfer != Transfer::Auto {
-        return Err(Failure::usage(
-            "--transfer is pg_upgrade's: --method dump has no transfer mode",
-        ));
-    }
+    only_fitting(options)?;
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let (namespace, found) = find(k8s, target_args, options.to).await?;
@@ -105,7 +102,8 @@ pub(super) async fn survey(
         .filter_map(|s| s.address.clone())
         .collect();
     let clients = clients::find(&namespace, &found.facts, &addresses);
-    let surroundings = discover::surroundings::read(k8s, &namespace, &found, &clients).await;
+    let mut surroundings = discover::surroundings::read(k8s, &namespace, &found, &clients).await;
+    surroundings.dump_claim = dump_claim(k8s, &namespace, &found, options).await?;
     let run = names::name(&[
         &found.facts.workload.name,
         &k8s.now().strftime("%y%m%d-%H%M%S").to_string(),
@@ -173,6 +171,21 @@ pub(super) async fn survey(
     })
 }
 
+/// The claim that the dump goes to, when it is not the data claim.
+async fn dump_claim(
+    k8s: &K8s,
+    namespace: &Namespace,
+    found: &Found,
+    options: &UpgradeOptions,
+) -> Result<Option<DumpClaimFacts>> {
+    let Some(claim) = &options.dump_claim else {
+        return Ok(None);
+    };
+    let node = found.facts.pod.as_ref().map(|pod| pod.node.as_str());
+    let facts = discover::dump_claim::read(k8s, namespace, claim, node).await?;
+    Ok(Some(facts))
+}
+
 /// Why no image of the major version that was asked for can be the target, whatever it holds.
 fn unsupported_pair(server: Option<&ServerFacts>, to: Option<u32>) -> Option<String> {
     let to = MajorVersion::new(u16::try_from(to?).ok()?);
@@ -199,6 +212,22 @@ async fn find(k8s: &K8s, args: &TargetArgs, to: Option<u32>) -> Result<(Namespac
     Ok((namespace, found))
 }
 
+/// What belongs to one method alone is refused with the other.
+fn only_fitting(options: &UpgradeOptions) -> Result<()> {
+    if options.method == Method::Dump && options.transfer != Transfer::Auto {
+        return Err(Failure::usage(
+            "--transfer is pg_upgrade's: --method dump has no transfer mode",
+        ));
+    }
+    if options.method != Method::Dump && options.dump_claim.is_some() {
+        return Err(Failure::usage(
+            "--dump-claim is where the dump of --method dump lies: say --method dump too",
+        )
+        .hint("nothing was changed"));
+    }
+    Ok(())
+}
+
 fn only_known_checks(options: &UpgradeOptions) -> Result<()> {
     let wrong = checks::wrong_ids(&options.ignore_checks);
     if wrong.is_empty() {
@@ -220,7 +249,7 @@ fn steps_with_copies(
 ) -> Vec<Step> {
     let steps = match probe {
         Probe::Copy(pace) => rehearsal::source(request, instance, server, pace)
-            .map(|source| rehearsal::steps(&request.run, &source))
+            .map(|source| rehearsal::steps(&request.run, &source, upgrade))
             .unwrap_or_default(),
         _ => plan::steps(request, instance, upgrade, Vec::new()),
     };
@@ -283,6 +312,7 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
         jobs: options.jobs,
         snapshot: options.snapshot.clone(),
         verify: options.verify.as_str().to_owned(),
+        dump_claim: options.dump_claim.clone(),
     }
 }
 

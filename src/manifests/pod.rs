@@ -20,6 +20,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("prepare.sh", include_str!("../scripts/prepare.sh")),
     ("outage.sh", include_str!("../scripts/outage.sh")),
     ("dumped.sh", include_str!("../scripts/dumped.sh")),
+    ("claimed.sh", include_str!("../scripts/claimed.sh")),
     ("load.sh", include_str!("../scripts/load.sh")),
     ("back.sh", include_str!("../scripts/back.sh")),
     ("adopt.sh", include_str!("../scripts/adopt.sh")),
@@ -35,6 +36,8 @@ const SCRIPTS: &[(&str, &str)] = &[
 
 /// Where the claim of a running server is mounted to be copied.
 pub const LIVE: &str = "/live";
+/// Where the claim that a dump lies on is mounted beside the data claim.
+pub const DUMPS: &str = "/dump";
 
 /// What a pod of ours is made from.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ pub struct Blueprint<'a> {
     pub snapshot_claim: Option<&'a str>,
     /// The claim of a running server, mounted read-only at [`LIVE`].
     pub live_claim: Option<&'a str>,
+    /// The claim that a dump lies on, mounted at [`DUMPS`].
+    pub dump_claim: Option<&'a str>,
     /// The data claim is new and empty, so its root may be given to the group.
     pub empty_claim: bool,
     /// Environment of the main container.
@@ -199,7 +204,12 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
         // Rules about other pods and spreading stay away: they are about the server's pod, and could keep ours from its node.
         pod["spec"]["affinity"] = json!({"nodeAffinity": affinity});
     }
-    if blueprint.empty_claim && blueprint.live_claim.or(blueprint.snapshot_claim).is_none() {
+    let others = [
+        blueprint.live_claim,
+        blueprint.snapshot_claim,
+        blueprint.dump_claim,
+    ];
+    if blueprint.empty_claim && others.iter().all(Option::is_none) {
         pod["spec"]["securityContext"]["fsGroup"] = json!(blueprint.gid);
     }
     serde_json::from_value(pod)
@@ -219,6 +229,10 @@ fn claims(blueprint: &Blueprint, volumes: &mut Vec<Value>, mounts: &mut Vec<Valu
         // The mount alone is read-only: a driver may refuse to publish a volume in two ways on one node.
         volumes.push(json!({"name": "live", "persistentVolumeClaim": {"claimName": claim}}));
         mounts.push(json!({"name": "live", "mountPath": LIVE, "readOnly": true}));
+    }
+    if let Some(claim) = blueprint.dump_claim {
+        volumes.push(json!({"name": "dump", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "dump", "mountPath": DUMPS}));
     }
 }
 
@@ -286,6 +300,7 @@ mod tests {
             claim: Some("data-pg-0"),
             snapshot_claim: None,
             live_claim: None,
+            dump_claim: None,
             empty_claim: false,
             env,
             restart: true,
@@ -386,6 +401,12 @@ mod tests {
         assert_eq!(group(&blueprint), Some(999));
         blueprint.live_claim = Some("data-pg-0");
         assert_eq!(group(&blueprint), None);
+        blueprint.live_claim = None;
+        blueprint.dump_claim = Some("backups");
+        assert_eq!(group(&blueprint), None);
+        let spec = pod(&blueprint).unwrap().spec.unwrap();
+        let mounts = spec.containers[0].volume_mounts.clone().unwrap();
+        assert!(mounts.iter().any(|m| m.mount_path == DUMPS));
     }
 
     #[test]

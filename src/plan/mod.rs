@@ -2,6 +2,7 @@
 
 pub mod back;
 pub mod bring_up;
+pub mod dump;
 pub mod outlook;
 pub mod quiesce;
 pub mod rehearse;

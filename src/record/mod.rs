@@ -2,6 +2,8 @@
 //!
 //! One ConfigMap per run holds it as JSON. Fields are only ever added; `format` changes when they are not.
 
+mod dump;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use serde_json::Value;
 use crate::facts::instance::{InstanceFacts, ObjectId};
 use crate::k8s::names;
 use crate::steps::Step;
+
+pub use dump::{DumpEntry, DumpPlace};
 
 /// Version of the record's shape.
 pub const FORMAT: u32 = 1;
@@ -53,6 +57,9 @@ pub struct Record {
     /// The volume snapshots made for this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<SnapshotEntry>,
+    /// The dumps of this run that outlive their load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dumps: Vec<DumpEntry>,
 }
 
 /// What the user asked for.
@@ -141,6 +148,9 @@ pub struct Upgrade {
     /// Files of the worker's plan, by name.
     #[serde(default)]
     pub worker_files: BTreeMap<String, String>,
+    /// Where the dump lies when it lies on a claim of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpPlace>,
 }
 
 /// One volume snapshot of the run.
@@ -278,6 +288,7 @@ impl Record {
             observed: Vec::new(),
             result: None,
             snapshots: Vec::new(),
+            dumps: Vec::new(),
         }
     }
 

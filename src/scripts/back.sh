@@ -45,6 +45,7 @@ go_back() {
   stop_servers
   # On a full disk the journal needs the room; a dump is begun anew anyway.
   drop_dump "$WORK/dump"
+  if [ -n "${PGUP_DUMP:-}" ] && [ ! -e "$PGUP_DUMP/manifest" ]; then drop_dump "$PGUP_DUMP"; fi
   rm -f "$WORK/loaded"
   if swapped; then
     json "$2"

@@ -152,7 +152,27 @@ make_dump() {
 
 dump_and_load() {
   trap - EXIT
-  DUMP=$WORK/dump SEAL_PID=
+  DUMP=${PGUP_DUMP:-$WORK/dump} SEAL_PID=
+  load_rc=0
+  load_dump || load_rc=$?
+  sealed=true
+  # Whatever comes next may remove the directory or rely on it.
+  [ -z "$SEAL_PID" ] || wait "$SEAL_PID" || sealed=false
+  [ "$load_rc" = 0 ] || return 1
+  # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.
+  if [ -n "${PGUP_DUMP_KEEP:-}" ]; then
+    bytes_of "$DUMP"
+    printf '"dump":{"bytes":%s,"sealed":%s}\n' "$BYTES" "$sealed" >"$WORK/loaded"
+  else
+    drop_dump "$DUMP"
+    : >"$WORK/loaded"
+  fi
+  # Nothing of the load was synced on the way.
+  sync -f "$NEW" || return 1
+  echo "Writing the new cluster to the disk  ok"
+}
+
+load_dump() {
   # Nothing has written to the old cluster since an earlier attempt, which the guard is there for.
   if [ "$ATTEMPTS" -gt 1 ] && dump_is_whole "$DUMP"; then
     echo "Checking the dump of the attempt before  ok"
@@ -166,11 +186,4 @@ dump_and_load() {
     tail -n 15 "$BOX/test.log"
     return 1
   }
-  [ -z "$SEAL_PID" ] || wait "$SEAL_PID" || :
-  drop_dump "$DUMP"
-  # Nothing of the load was synced on the way.
-  sync -f "$NEW" || return 1
-  # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.
-  : >"$WORK/loaded"
-  echo "Writing the new cluster to the disk  ok"
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # Main container of the upgrade pod, NEW image: the only process that writes to the volume.
 # Each start reads the journal and goes on from there, so a kill at any line is an ordinary start.
-# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage.
+# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage, dump-room, dump-remove.
 set -eu
 # shellcheck source=lib.sh disable=SC1091
 . "${0%/*}/lib.sh"
@@ -28,6 +28,8 @@ set -eu
 . "${0%/*}/rehearse.sh"
 # shellcheck source=space.sh disable=SC1091
 . "${0%/*}/space.sh"
+# shellcheck source=claimed.sh disable=SC1091
+. "${0%/*}/claimed.sh"
 clock_start
 STARTED=$NOW
 
@@ -394,5 +396,7 @@ case $MODE in
   rehearse) rehearse ;;
   usage) usage ;;
   remove) remove ;;
+  dump-room) dump_room ;;
+  dump-remove) dump_remove ;;
   *) refuse mode "unknown mode $MODE" ;;
 esac

@@ -2,7 +2,7 @@
 
 use kube::api::Patch;
 
-use super::{Step, claim, clients, server, snapshot};
+use super::{Step, claim, clients, dump, server, snapshot};
 use crate::discover::dry_run::{create, delete, patch};
 use crate::error::Result;
 use crate::facts::dry_run::DryRun;
@@ -62,6 +62,10 @@ impl Step {
                 };
                 create(k8s, &claim::empty_object(instance, run, claim, like)?).await
             }
+            Self::DumpClaim { place, .. } => match dump::object(instance, run, place)? {
+                Some(claim) => create(k8s, &claim).await,
+                None => None,
+            },
             Self::Delete { object } => delete(k8s, object).await,
             _ => None,
         })

@@ -7,6 +7,7 @@ mod claim;
 mod clients;
 mod copy;
 mod dry_run;
+mod dump;
 mod errand;
 pub(crate) mod pod;
 mod rehearse;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exec::Acting;
 use crate::facts::instance::ObjectId;
+use crate::record::DumpPlace;
 
 /// One named change to the outside world, complete enough to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +81,24 @@ pub enum Step {
         wait_seconds: u64,
         /// The server is stopped when it is cut.
         stopped: bool,
+    },
+    /// Makes the directory for a dump on a claim of its own, and that claim where the run makes it.
+    DumpClaim {
+        /// Claim and directory.
+        place: DumpPlace,
+        /// Who writes there.
+        uid: i64,
+        /// The writer's group.
+        gid: i64,
+    },
+    /// Removes a dump from a claim of the user's.
+    RemoveDump {
+        /// Claim and directory.
+        place: DumpPlace,
+        /// Whose it is.
+        uid: i64,
+        /// The owner's group.
+        gid: i64,
     },
     /// Waits for the worker's result.
     AwaitUpgrade {
@@ -174,6 +194,9 @@ pub enum Step {
         snapshot: Option<String>,
         /// Name of the claim.
         claim: String,
+        /// Where its dump lies, when it has a claim of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dump: Option<DumpPlace>,
     },
     /// Removes what a run left on the volume.
     RemoveFiles {
@@ -273,9 +296,13 @@ impl Step {
                 copy::server(acting, claim, *rate, *fast).await
             }
             Self::Rehearse { claim, copied } => rehearse::rehearse(acting, claim, *copied).await,
-            Self::DropClone { snapshot, claim } => {
-                rehearse::drop_clone(acting, snapshot.as_deref(), claim).await
-            }
+            Self::DropClone {
+                snapshot,
+                claim,
+                dump,
+            } => rehearse::drop_clone(acting, snapshot.as_deref(), claim, dump.as_ref()).await,
+            Self::DumpClaim { place, uid, gid } => dump::make_room(acting, place, *uid, *gid).await,
+            Self::RemoveDump { place, uid, gid } => dump::remove(acting, place, *uid, *gid).await,
             Self::RemoveFiles { runs } => back::remove_files(acting, runs).await,
             Self::Delete { object } => back::delete(acting, object).await,
         }
@@ -302,6 +329,11 @@ impl fmt::Display for Step {
             Self::Observe { .. } => f.write_str("record what verification compares with"),
             Self::Stop { .. } => f.write_str("stop the old server"),
             Self::Snapshot { name, .. } => write!(f, "snapshot the data claim as {name}"),
+            Self::DumpClaim { place, .. } => match &place.size {
+                Some(size) => write!(f, "make claim {} of {size} for the dump", place.claim),
+                None => write!(f, "make room for the dump on claim {}", place.claim),
+            },
+            Self::RemoveDump { place, .. } => write!(f, "remove dump {place}"),
             Self::AwaitUpgrade { by_dump: false } => f.write_str("run pg_upgrade behind the guard"),
             Self::AwaitUpgrade { by_dump: true } => {
                 f.write_str("dump the old cluster and load the new one behind the guard")

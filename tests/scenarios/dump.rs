@@ -22,7 +22,25 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
         .plugin("run --to 17 --method dump --transfer link -y")
         .exits(2)
         .says("--transfer");
-    pg.runs(17, "--method dump").exits(0).says("rows");
+    space
+        .plugin("run --to 17 --dump-claim 1Gi -y")
+        .exits(2)
+        .says("--method dump");
+    space
+        .plugin("preflight --to 17 --method dump --dump-claim nowhere --no-schema-restore")
+        .exits(3)
+        .says("dump-claim")
+        .says("no PersistentVolumeClaim nowhere");
+    let claims = space.kubectl("get pvc -o name");
+    pg.runs(17, "--method dump --dump-claim 1Gi")
+        .exits(0)
+        .says("rows");
+    assert_ne!(space.kubectl("get pvc -o name"), claims);
+    let dump = space.plugin("status -o json").exits(0).json()["dumps"][0].clone();
+    assert!(
+        dump["sealed"] == true && dump["bytes"].as_u64() > Some(10_000),
+        "{dump:#}"
+    );
     assert_eq!(pg.major(), 17);
     pg.sql("plain", "DROP EXTENSION pg_stat_statements");
     assert_same(&before, &pg.fingerprint());
@@ -36,5 +54,10 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
         .plugin("run --to 17 --method dump --dry-run=server")
         .exits(0)
         .says("dump the old cluster");
+    let left = space.plugin("cleanup --list").exits(0);
+    left.says("a dump");
+    space.plugin("cleanup --min-age 0s -y").exits(0);
+    assert_eq!(space.kubectl("get pvc -o name"), claims);
+    assert_eq!(space.leftovers(), [""; 0]);
     space.assert_password_is_nowhere();
 }

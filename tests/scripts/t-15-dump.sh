@@ -29,6 +29,39 @@ dump_tweak() {
   server_stop "$test_name-old"
 }
 
+# errand MODE: a pod that mounts nothing but the dump's claim; its last line.
+errand() {
+  local dir
+  dir=$(pod_dir "$test_name-$1" "$uid")
+  printf '%s\n' PATH=/usr/bin:/bin "PGUP_MODE=$1" PGUP_WORK=/vol "PGUP_DUMP=/vol/${2:-pg-upgrade-r1-dump}" > "$dir/env"
+  vol=$claim pod_start "$test_name-$1" "${to:-18}" sh /scripts/worker.sh
+  pod_wait "$test_name-$1" || true
+  grep -v '"event":"exit"' "$dir/out" | tail -n 1
+}
+
+# on_claim ARGS...: as dumped, with the dump on a claim of its own, where it is kept.
+on_claim() {
+  claim=$base/vol/$test_name-claim
+  need 18
+  mkdir -p "$claim/lost+found"
+  chmod 0755 "$claim"
+  is "$(errand dump-room | jq -c '[.reason, .empty]')" '["not_writable",true]'
+  chown "root:$uid" "$claim"
+  chmod 2775 "$claim"
+  is "$(errand dump-room | jq -c '[.event, .free > 1000000]')" '["made",true]'
+  pod_dir "$test_name-up" "$uid" > /dev/null
+  echo "$claim" > "$base/pods/$test_name-up/SNAP"
+  dumped "$@" PGUP_DUMP=/snap/pg-upgrade-r1-dump PGUP_DUMP_KEEP=1
+  dump=$claim/pg-upgrade-r1-dump
+  (cd "$dump" && sha256sum --quiet -c manifest)
+  is "$(jq -r .dump.sealed <<< "$result")" true sealed
+  is "$(jq ".dump.bytes >= $(du -sb "$dump" | cut -f1) * 9 / 10" <<< "$result")" true bytes
+  is "$(errand dump-remove '../pgdata' | jq -r .reason)" outside
+  is "$(errand dump-remove other | jq -r .reason)" outside
+  is "$(errand dump-remove | jq -r .event)" removed
+  [[ ! -e $dump && -d $claim/lost+found ]]
+}
+
 # A view that the new version refuses: everything else goes back.
 dump_fails() {
   instance v13 ext4
@@ -162,6 +195,6 @@ dumps_again() {
 t 'dump killed while loading is taken again' reuses_dump
 t 'dump that was changed is made again' dumps_again
 t '13 to 17 by dump' dumped v13 13 17 ext4
-t '15 to 18 by dump' dumped v15 15 18 ext4
+t '15 to 18 by dump on a claim of its own' on_claim v15 15 18 ext4
 complaint='datlastsysoid does not exist' t 'dump goes back when the load fails' dump_fails
 complaint='No space left' t 'dump goes back when the disk is full' full_disk 120

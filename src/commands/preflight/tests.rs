@@ -24,6 +24,7 @@ fn survey(mut input: CheckInput, clients: Clients) -> Survey {
         transfer: "auto".to_owned(),
         jobs: None,
         snapshot: "auto".to_owned(),
+        dump_claim: None,
         verify: "auto".to_owned(),
     };
     input.instance.owners = vec![Owner {
