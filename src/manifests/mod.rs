@@ -1,5 +1,6 @@
 //! Pure builders of the objects this tool creates.
 
 pub mod claim;
+pub mod login;
 pub mod pod;
 pub mod snapshot;
