@@ -52,7 +52,7 @@ pub(super) fn object_name(text: &str) -> Result<String, String> {
 }
 
 /// `--dump-claim`.
-pub(super) fn dump_claim(text: &str) -> Result<DumpClaim, String> {
+pub(crate) fn dump_claim(text: &str) -> Result<DumpClaim, String> {
     DumpClaim::parse(text, object_name)
 }
 

@@ -49,6 +49,7 @@ pub(super) async fn upgrade_pod(
         snapshot_claim: None,
         live_claim: None,
         dump_claim: None,
+        login: None,
         empty_claim: false,
         env: &env,
         restart: true,

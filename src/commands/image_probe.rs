@@ -157,6 +157,7 @@ async fn run(
         snapshot_claim: None,
         live_claim: None,
         dump_claim: None,
+        login: None,
         empty_claim: false,
         env: &task.env,
         restart: false,

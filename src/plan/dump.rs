@@ -1,6 +1,6 @@
 //! Where a dump goes that lies on a claim of its own.
 
-use crate::k8s::{names, quantity};
+use crate::k8s::quantity;
 use crate::record::DumpPlace;
 
 /// The least size that can be meant as one.
@@ -36,10 +36,9 @@ impl DumpClaim {
     }
 }
 
-/// Where the dump of a run lies, which is made of so many bytes of data.
-pub fn place(run: &str, claim: &DumpClaim, data: u64) -> DumpPlace {
+/// Where a dump of so many bytes of data lies; `directory` is its own name and that of a claim that is made for it.
+pub fn place(directory: String, claim: &DumpClaim, data: u64) -> DumpPlace {
     let needed = bytes_needed(data);
-    let directory = names::name(&["pg-upgrade", run, "dump"]);
     match claim {
         DumpClaim::Existing(name) => DumpPlace {
             claim: name.clone(),
@@ -86,12 +85,16 @@ mod tests {
 
     #[test]
     fn a_claim_that_the_run_makes_has_its_name() {
-        let made = place("pg-1", &DumpClaim::New("5Gi".to_owned()), 0);
+        let made = place("pg-1".to_owned(), &DumpClaim::New("5Gi".to_owned()), 0);
         assert_eq!(
             (made.claim.as_str(), made.directory.as_str()),
-            ("pg-upgrade-pg-1-dump", "pg-upgrade-pg-1-dump")
+            ("pg-1", "pg-1")
         );
-        let given = place("pg-1", &DumpClaim::Existing("backups".to_owned()), 0);
+        let given = place(
+            "pg-1".to_owned(),
+            &DumpClaim::Existing("backups".to_owned()),
+            0,
+        );
         assert_eq!((given.claim.as_str(), given.size), ("backups", None));
     }
 }

@@ -184,10 +184,10 @@ pub fn decide(
             ("settings.conf".to_owned(), args.settings_conf),
             ("removed".to_owned(), args.removed.join("\n") + "\n"),
         ]),
-        dump: request
-            .dump_claim
-            .as_ref()
-            .map(|claim| dump::place(&request.run, claim, data_bytes(server, target).unwrap_or(0))),
+        dump: request.dump_claim.as_ref().map(|claim| {
+            let name = names::name(&["pg-upgrade", &request.run, "dump"]);
+            dump::place(name, claim, data_bytes(server, target).unwrap_or(0))
+        }),
     })
 }
 

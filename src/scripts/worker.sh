@@ -107,6 +107,8 @@ setup_box() {
   mkdir -p "$CTL" "$BOX/run" "$BOX/sock" "$BOX/home"
   # Commands from before a restart are not obeyed after it.
   rm -f "$CTL"/req.* "$CTL"/ack.* "$CTL"/tmp.* "$CTL"/gone.* "$BOX/abort"
+  # The process of a killed server's lock file may be any of ours by now.
+  rm -f "$BOX/sock"/.s.PGSQL.*
   export HOME="$BOX/home"
   cd "$BOX/run"
   echo 'local all all trust' >"$BOX/pg_hba.conf"

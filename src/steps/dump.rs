@@ -1,8 +1,9 @@
 //! A claim that a dump lies on: made, given a directory, and cleared of it again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use serde_json::Value;
 
 use super::errand::LIMIT;
@@ -13,8 +14,10 @@ use crate::exec::Acting;
 use crate::exec::store::instance_label;
 use crate::facts::instance::InstanceFacts;
 use crate::k8s::names;
+use crate::k8s::wait::{Progress, wait_for};
 use crate::k8s::write::{create_or_adopt, delete_own};
 use crate::manifests::claim;
+use crate::manifests::login::Login;
 use crate::manifests::pod::Blueprint;
 use crate::output::human_bytes;
 use crate::plan::upgrade::VOLUME;
@@ -96,12 +99,16 @@ pub(super) async fn make_room(
 
 /// Notes what the worker says of the dump that it has kept.
 pub(super) fn keep(acting: &mut Acting<'_>, said: &Value) {
-    let Some(entry) = acting.record.dumps.last_mut() else {
+    let upgrade = acting.record.upgrade.as_ref();
+    let Some(place) = upgrade.and_then(|u| u.dump.clone()) else {
+        return;
+    };
+    let mut dumps = acting.record.dumps.iter_mut();
+    let Some(entry) = dumps.find(|dump| dump.place == place) else {
         return;
     };
     entry.bytes = said["bytes"].as_u64();
     entry.sealed = said["sealed"] == true;
-    let place = &entry.place;
     if said.is_object() && !entry.sealed {
         acting.ui.warn(format!(
             "dump {place} was loaded, but could not be sealed with its checksums: do not keep it as a backup"
@@ -152,16 +159,71 @@ fn pod_name(run: &str, mode: &str) -> String {
     names::name(&["pg-upgrade", run, mode])
 }
 
-/// Runs a pod that mounts nothing but the claim; its last event.
+/// What a pod does that mounts nothing but the dump's claim.
+pub(super) struct Task<'a> {
+    /// Its script.
+    pub(super) script: &'a str,
+    /// `PGUP_MODE`, and the end of the pod's name.
+    pub(super) mode: &'a str,
+    /// Claim and directory.
+    pub(super) place: &'a DumpPlace,
+    /// User and group of the pod.
+    pub(super) owner: (i64, i64),
+    /// The claim holds no files, so all of it may be given to the group.
+    pub(super) empty: bool,
+    /// More environment.
+    pub(super) env: BTreeMap<String, String>,
+    /// The login of the running server.
+    pub(super) login: Option<&'a Login>,
+}
+
+/// Runs an errand to its end; its last event.
 async fn errand(
     acting: &Acting<'_>,
     mode: &str,
     place: &DumpPlace,
-    (uid, gid): (i64, i64),
+    owner: (i64, i64),
     empty: bool,
 ) -> Result<Value> {
+    let task = Task {
+        script: "worker.sh",
+        mode,
+        place,
+        owner,
+        empty,
+        env: BTreeMap::new(),
+        login: None,
+    };
+    // One that a killed client has left may have another group.
+    pod::remove(acting.k8s, &pod_name(&acting.record.run, mode)).await?;
+    let mut worker = start(acting, &task).await?;
+    let said = worker
+        .wait_for(&["made", "removed", "refused"], LIMIT, |event| {
+            acting.note(worker::name_of(event));
+        })
+        .await?;
+    pod::remove(acting.k8s, worker.pod()).await?;
+    Ok(said)
+}
+
+/// Waits until no pod of this name is being deleted: it would be taken for the new one.
+async fn await_no_ending(acting: &Acting<'_>, name: &str) -> Result<()> {
+    let ended = |pod: Option<&Pod>| match pod {
+        Some(pod) if pod.metadata.deletion_timestamp.is_some() => {
+            Progress::Waiting("the pod before it ends".to_owned())
+        }
+        _ => Progress::Done(()),
+    };
+    let api = acting.k8s.api::<Pod>();
+    let limit = Duration::from_secs(120);
+    let waited = wait_for(api, name, limit, ended, |text| acting.note(text)).await;
+    waited.map_err(|e| Failure::from(e).context(format!("waiting for the end of Pod {name}")))
+}
+
+/// Makes the pod of a task beside the server, or finds it, and follows it.
+pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker> {
     let (k8s, instance) = (acting.k8s, &acting.record.instance);
-    let name = pod_name(&acting.record.run, mode);
+    let name = pod_name(&acting.record.run, task.mode);
     let template = crate::discover::target::template(k8s, acting.record.target()).await?;
     // The server's own image is on its node already.
     let image = template
@@ -170,11 +232,12 @@ async fn errand(
         .find(|c| c.name == instance.container)
         .and_then(|c| c.image.clone())
         .unwrap_or_else(|| instance.image.clone());
-    let env = BTreeMap::from(
+    let mut env = task.env.clone();
+    env.extend(
         [
-            ("PGUP_MODE", mode.to_owned()),
+            ("PGUP_MODE", task.mode.to_owned()),
             ("PGUP_WORK", VOLUME.to_owned()),
-            ("PGUP_DUMP", format!("{VOLUME}/{}", place.directory)),
+            ("PGUP_DUMP", format!("{VOLUME}/{}", task.place.directory)),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
@@ -184,33 +247,26 @@ async fn errand(
         run: &names::fit(&acting.record.run),
         instance: &instance_label(&instance.workload),
         part: "errand",
-        script: "worker.sh",
+        script: task.script,
         old_image: None,
         image: &image,
         node: instance.pod.as_ref().map(|pod| pod.node.as_str()),
-        uid,
-        gid,
+        uid: task.owner.0,
+        gid: task.owner.1,
         groups: &groups,
-        claim: Some(&place.claim),
+        claim: Some(&task.place.claim),
         snapshot_claim: None,
         live_claim: None,
         dump_claim: None,
-        empty_claim: empty,
+        login: task.login,
+        empty_claim: task.empty,
         env: &env,
         restart: true,
         container: &instance.container,
         template: &template,
     };
-    // One that a killed client has left may have another group.
-    pod::remove(k8s, &name).await?;
+    await_no_ending(acting, &name).await?;
     pod::create(k8s, &blueprint, &BTreeMap::new()).await?;
     pod::await_started(acting, &name).await?;
-    let mut worker = Worker::attach(k8s, &name);
-    let said = worker
-        .wait_for(&["made", "removed", "refused"], LIMIT, |event| {
-            acting.note(worker::name_of(event));
-        })
-        .await?;
-    pod::remove(k8s, &name).await?;
-    Ok(said)
+    Ok(Worker::attach(k8s, &name))
 }

@@ -119,6 +119,7 @@ impl<'a> Errand<'a> {
             snapshot_claim: self.snapshot_claim,
             live_claim: self.live_claim,
             dump_claim: self.dump_claim,
+            login: None,
             empty_claim: self.empty_claim,
             env: &env,
             restart: true,

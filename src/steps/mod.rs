@@ -13,6 +13,7 @@ pub(crate) mod pod;
 mod rehearse;
 mod server;
 mod snapshot;
+mod take;
 mod vacuum;
 mod verify;
 pub mod worker;
@@ -22,8 +23,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::Acting;
+
 use crate::facts::instance::ObjectId;
 use crate::record::DumpPlace;
+pub use take::Source;
 
 /// One named change to the outside world, complete enough to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +93,13 @@ pub enum Step {
         uid: i64,
         /// The writer's group.
         gid: i64,
+    },
+    /// Dumps the running server to a claim.
+    TakeDump {
+        /// Claim and directory.
+        place: DumpPlace,
+        /// The server.
+        source: Source,
     },
     /// Removes a dump from a claim of the user's.
     RemoveDump {
@@ -302,6 +312,7 @@ impl Step {
                 dump,
             } => rehearse::drop_clone(acting, snapshot.as_deref(), claim, dump.as_ref()).await,
             Self::DumpClaim { place, uid, gid } => dump::make_room(acting, place, *uid, *gid).await,
+            Self::TakeDump { place, source } => take::dump(acting, place, source).await,
             Self::RemoveDump { place, uid, gid } => dump::remove(acting, place, *uid, *gid).await,
             Self::RemoveFiles { runs } => back::remove_files(acting, runs).await,
             Self::Delete { object } => back::delete(acting, object).await,
@@ -333,6 +344,7 @@ impl fmt::Display for Step {
                 Some(size) => write!(f, "make claim {} of {size} for the dump", place.claim),
                 None => write!(f, "make room for the dump on claim {}", place.claim),
             },
+            Self::TakeDump { place, .. } => write!(f, "dump the running server to {place}"),
             Self::RemoveDump { place, .. } => write!(f, "remove dump {place}"),
             Self::AwaitUpgrade { by_dump: false } => f.write_str("run pg_upgrade behind the guard"),
             Self::AwaitUpgrade { by_dump: true } => {

@@ -63,6 +63,7 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             snapshot_claim: None,
             live_claim: None,
             dump_claim: upgrade.dump.as_ref().map(|place| place.claim.as_str()),
+            login: None,
             empty_claim: false,
             env: &env,
             restart: true,

@@ -59,5 +59,26 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
     space.plugin("cleanup --min-age 0s -y").exits(0);
     assert_eq!(space.kubectl("get pvc -o name"), claims);
     assert_eq!(space.leftovers(), [""; 0]);
+    space
+        .plugin("snapshot --method dump")
+        .exits(2)
+        .says("--dump-claim 5Gi");
+    space.apply("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: backups}, spec: {accessModes: [ReadWriteOnce], storageClassName: ext4-nosnap, resources: {requests: {storage: 1Gi}}}}");
+    let taken = "snapshot --method dump --dump-claim backups -o json -y";
+    let mut first = space.start(taken);
+    first.wait_for("started  dump the running server");
+    first.kill();
+    let run = space.plugin(taken).exits(0).says("going on with the dump");
+    let dumps = run.json()["dumps"].clone();
+    assert!(
+        dumps[0]["sealed"] == true && dumps[0]["claim"] == "backups" && dumps[1].is_null(),
+        "{dumps:#}"
+    );
+    space.plugin("status").exits(0).says("on claim backups");
+    let left = space.plugin("cleanup --list").exits(0);
+    left.says("on claim backups");
+    space.plugin("cleanup --min-age 0s -y").exits(0);
+    space.kubectl("get pvc backups");
+    assert_eq!(space.leftovers(), [""; 0]);
     space.assert_password_is_nowhere();
 }

@@ -54,6 +54,8 @@ fn wrong_input_is_said_before_anything_is_asked_of_the_server() {
         &["cleanup", "pg", "--min-age", "old"],
         &["status", "-o", "wide=1"],
         &["snapshot", "pg", "--timeout", "never"],
+        &["snapshot", "pg", "--method", "tape"],
+        &["snapshot", "pg", "--method", "dump", "--password-secret", "A B"],
         &["completion", "tcsh-ish"],
     ];
     for words in lines {
