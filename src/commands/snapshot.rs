@@ -1,8 +1,12 @@
 //! `snapshot`: a volume snapshot of the data claim, waited for; or a dump of the running server.
 
+mod download;
 mod dump;
+mod part;
+mod tar;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -38,6 +42,9 @@ pub struct SnapshotArgs {
     /// Parallel jobs of a dump (default: 2)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: Option<u32>,
+    /// Bring the dump here as a tar: the one that is made, or without --dump-claim the newest that there is
+    #[arg(long, value_name = "FILE")]
+    download: Option<PathBuf>,
     /// Secret with the superuser's password, where the server's container does not have it from one
     #[arg(long, value_name = "NAME[/KEY]")]
     password_secret: Option<SecretKey>,
@@ -71,9 +78,13 @@ pub async fn run(args: &SnapshotArgs, session: &Session, out: &mut dyn Write) ->
     if args.method == Method::Dump {
         return dump::run(args, session, out).await;
     }
-    if args.dump_claim.is_some() || args.jobs.is_some() || args.password_secret.is_some() {
+    if args.dump_claim.is_some()
+        || args.jobs.is_some()
+        || args.password_secret.is_some()
+        || args.download.is_some()
+    {
         return Err(Failure::usage(
-            "--dump-claim, --jobs and --password-secret are of a dump: say --method dump too",
+            "--dump-claim, --jobs, --password-secret and --download are of a dump: say --method dump too",
         )
         .hint("nothing was changed"));
     }

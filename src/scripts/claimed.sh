@@ -35,3 +35,14 @@ dump_remove() {
   event removed "\"bytes\":$BYTES"
   exit 0
 }
+
+# dump_hold: stays as long as somebody touches BOX/used, so that the dump can be read through this pod.
+dump_hold() {
+  dump_dir
+  mkdir -p "$BOX"
+  [ -r "$PGUP_DUMP/manifest" ] || refuse no_manifest "there is no finished dump in ${PGUP_DUMP##*/}"
+  : >"$BOX/used"
+  event holding
+  while [ -n "$(find "$BOX/used" -mmin -10)" ]; do sleep 2; done
+  exit 0
+}

@@ -2,7 +2,8 @@
 # shellcheck shell=dash
 # Main container of the upgrade pod, NEW image: the only process that writes to the volume.
 # Each start reads the journal and goes on from there, so a kill at any line is an ordinary start.
-# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage, dump-room, dump-remove.
+# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage, dump-room, dump-hold,
+# dump-remove.
 set -eu
 # shellcheck source=lib.sh disable=SC1091
 . "${0%/*}/lib.sh"
@@ -399,6 +400,7 @@ case $MODE in
   usage) usage ;;
   remove) remove ;;
   dump-room) dump_room ;;
+  dump-hold) dump_hold ;;
   dump-remove) dump_remove ;;
   *) refuse mode "unknown mode $MODE" ;;
 esac

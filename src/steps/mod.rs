@@ -8,6 +8,7 @@ mod clients;
 mod copy;
 mod dry_run;
 mod dump;
+pub(crate) mod dump_access;
 mod errand;
 pub(crate) mod pod;
 mod rehearse;

@@ -75,6 +75,24 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
         "{dumps:#}"
     );
     space.plugin("status").exits(0).says("on claim backups");
+    let here = tempfile::tempdir().unwrap();
+    let path = |name: &str| here.path().join(name).display().to_string();
+    let (whole, again) = (path("whole.tar"), path("again.tar"));
+    let download = |file: &str| space.plugin(&format!("snapshot --method dump --download {file}"));
+    download(&whole).exits(0).says("every checksum is right");
+    download(&whole).exits(2).says("not overwritten");
+    let bytes = std::fs::read(&whole).unwrap();
+    std::fs::write(format!("{again}.part"), &bytes[..bytes.len() / 2]).unwrap();
+    download(&again).exits(0).says("were there");
+    assert!(std::fs::read(&again).unwrap() == bytes);
+    let check = format!(
+        "cd {} && tar -xf whole.tar && cd pg-upgrade-*-taken && sha256sum --quiet -c manifest",
+        here.path().display()
+    );
+    let unpacked = std::process::Command::new("sh")
+        .args(["-c", &check])
+        .status();
+    assert!(unpacked.unwrap().success());
     let left = space.plugin("cleanup --list").exits(0);
     left.says("on claim backups");
     space.plugin("cleanup --min-age 0s -y").exits(0);

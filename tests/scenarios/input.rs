@@ -55,7 +55,14 @@ fn wrong_input_is_said_before_anything_is_asked_of_the_server() {
         &["status", "-o", "wide=1"],
         &["snapshot", "pg", "--timeout", "never"],
         &["snapshot", "pg", "--method", "tape"],
-        &["snapshot", "pg", "--method", "dump", "--password-secret", "A B"],
+        &[
+            "snapshot",
+            "pg",
+            "--method",
+            "dump",
+            "--password-secret",
+            "A B",
+        ],
         &["completion", "tcsh-ish"],
     ];
     for words in lines {

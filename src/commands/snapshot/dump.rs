@@ -1,8 +1,9 @@
 //! `snapshot --method dump`: a dump of the running server on a claim.
 
 use std::io::Write;
+use std::path::Path;
 
-use super::SnapshotArgs;
+use super::{SnapshotArgs, download};
 use crate::checks::{self, CheckInput, Severity};
 use crate::commands::Session;
 use crate::commands::report::RunReport;
@@ -33,7 +34,13 @@ pub(super) async fn run(
             "--class is of a volume snapshot: --method dump has none",
         ));
     }
+    if let Some(file) = &args.download {
+        download::refuse_existing(file)?;
+    }
     let Some(claim) = &args.dump_claim else {
+        if let Some(file) = &args.download {
+            return existing(args, session, file).await;
+        }
         return Err(
             Failure::usage("a dump needs a claim to lie on: say --dump-claim too").hint(
                 "one that is made: --dump-claim 5Gi; one that exists: --dump-claim NAME; about half of the data's size is enough",
@@ -94,12 +101,44 @@ pub(super) async fn run(
     run.record.instance.pod.clone_from(&found.facts.pod);
     run.record.plan(Phase::Snapshot, steps);
     runs::execute(session, &mut run).await?;
+    if let Some(file) = &args.download {
+        download::run(session, &mut run, file).await?;
+    }
     let report = RunReport {
         record: &run.record,
         now: session.k8s.now(),
         requests: session.k8s.requests(),
     };
     output::print(out, &args.output.output, &report)?;
+    Ok(Exit::Done)
+}
+
+/// Brings the newest dump that there is.
+async fn existing(args: &SnapshotArgs, session: &Session, file: &Path) -> Result<Exit> {
+    let namespace = Namespace::read(&session.k8s).await?;
+    let container = args.target.container.as_deref();
+    let found = target::find(
+        &session.k8s,
+        &namespace,
+        args.target.target.as_ref(),
+        container,
+    )
+    .await?;
+    let mut runs = runs::of(session, &found.facts.workload).await?;
+    if let Some(id) = &args.target.run_id {
+        runs.retain(|run| run.record.run == *id);
+    }
+    let with_dump = |run: &&mut Run| download::newest(&run.record).is_some();
+    let Some(run) = runs.iter_mut().rev().find(with_dump) else {
+        return Err(Failure::refused(format!(
+            "{} has no finished dump to download",
+            found.facts.workload
+        ))
+        .hint("nothing was changed; make one: kubectl pg-upgrade snapshot --method dump --dump-claim 5Gi --download FILE"));
+    };
+    // The claim is mounted where the server runs now.
+    run.record.instance.pod.clone_from(&found.facts.pod);
+    download::run(session, run, file).await?;
     Ok(Exit::Done)
 }
 
