@@ -1,6 +1,7 @@
 //! The volume has room.
 
 use super::{Check, Finding, Live, Run, Severity, probed_volume};
+use crate::plan::dump::bytes_needed;
 use crate::record::DUMP;
 
 /// The volume has room.
@@ -35,8 +36,9 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
         let Some(bytes) = bytes else {
             return vec![Finding::blocker("the size of the data is not known")];
         };
-        // A dump lies beside both clusters; compressed it takes about half of the data.
-        let dump = if transfer == DUMP { bytes / 2 } else { 0 };
+        // A dump lies beside both clusters unless it has a claim of its own.
+        let here = transfer == DUMP && live.input.surroundings.dump_claim.is_none();
+        let dump = if here { bytes_needed(bytes) } else { 0 };
         bytes + bytes / 20 + dump
     } else {
         0
@@ -90,6 +92,7 @@ fn overhead(live: &Live<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{fires, input, silent};
+    use crate::facts::dump_claim::DumpClaimFacts;
     use crate::record::DUMP;
 
     #[test]
@@ -103,6 +106,8 @@ mod tests {
         silent("free-space", &input);
         input.request.transfer = DUMP.to_owned();
         fires("free-space", &input);
+        input.surroundings.dump_claim = Some(DumpClaimFacts::default());
+        silent("free-space", &input);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod database_locales;
 mod databases_read;
 mod disruption_budget;
 mod dry_run;
+mod dump_claim;
 mod encoding_conversions;
 mod extension_updates;
 mod extensions;
@@ -198,6 +199,7 @@ pub const ALL: &[Check] = &[
     claim::CHECK,
     access_mode::CHECK,
     claim_users::CHECK,
+    dump_claim::CHECK,
     claim_retention::CHECK,
     snapshot_class::CHECK,
     replicas::CHECK,

@@ -235,7 +235,7 @@ impl Check {
         }
     }
 
-    pub(super) fn findings(&self, input: &CheckInput) -> Vec<Finding> {
+    pub(crate) fn findings(&self, input: &CheckInput) -> Vec<Finding> {
         let found = match self.run {
             Run::Kubernetes(run) => run(input),
             // server-facts and target-facts say what was not read, once for all checks.

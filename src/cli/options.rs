@@ -8,6 +8,7 @@ use super::values;
 use crate::discover::target::TargetName;
 use crate::facts::server::LocaleProvider;
 use crate::output::Format;
+use crate::plan::dump::DumpClaim;
 use crate::postgres::initdb::Wish;
 
 /// Which PostgreSQL.
@@ -79,6 +80,9 @@ pub struct UpgradeOptions {
     /// How `pg_upgrade` transfers files; auto takes clone where the file system has reflinks, else link with a volume snapshot, else copy
     #[arg(long, value_enum, default_value_t)]
     pub transfer: Transfer,
+    /// Where the dump of --method dump lies and is kept: a claim of this name, or one of this size that the run makes
+    #[arg(long, value_name = "NAME|SIZE", value_parser = values::dump_claim)]
+    pub dump_claim: Option<DumpClaim>,
     /// Parallel jobs of `pg_upgrade` and vacuumdb (default: one for each processor the server may use)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::k8s::quantity;
+use crate::plan::dump::DumpClaim;
 
 /// A major version, 9.6 aside a plain number.
 pub(super) fn major(text: &str) -> Result<u32, String> {
@@ -76,6 +77,11 @@ pub(super) fn object_name(text: &str) -> Result<String, String> {
     } else {
         Err(format!("{text:?} is not a name of an object"))
     }
+}
+
+/// `--dump-claim`.
+pub(crate) fn dump_claim(text: &str) -> Result<DumpClaim, String> {
+    DumpClaim::parse(text, object_name)
 }
 
 /// One word of `--apps`: auto, none or KIND/NAME.

@@ -21,12 +21,12 @@ use crate::exec::store::{config_map_name, instance_label};
 use crate::facts::instance::ObjectId;
 use crate::k8s::labels;
 use crate::output::{self, Report, TableSection, human_bytes, human_duration};
-use crate::record::{Phase, RunState};
+use crate::record::{Phase, Record, RunState};
 use crate::steps::Step;
 
 /// Show what is left of earlier runs, and remove it
 ///
-/// Archived data directories, volume snapshots, pods, claims and records. It refuses to remove the only way back of an
+/// Archived data directories, volume snapshots, dumps, pods, claims and records. It refuses to remove the only way back of an
 /// upgrade that is younger than --min-age.
 #[derive(Args, Debug)]
 pub struct CleanupArgs {
@@ -55,6 +55,8 @@ struct Leftover {
     age: Duration,
     way_back: bool,
     object: Option<ObjectId>,
+    /// What removes it, when it is a dump on a claim of the user's.
+    dump: Option<Step>,
 }
 
 /// Lists, and removes after confirmation.
@@ -165,8 +167,10 @@ async fn leftovers(session: &Session, found: &Found, all: &[Run]) -> Result<Vec<
                 age: since(ended, now),
                 way_back: upgraded && record.snapshots.is_empty(),
                 object: None,
+                dump: None,
             });
         }
+        left.extend(dumps(record, now));
     }
     let selector = format!(
         "{}={}",
@@ -229,12 +233,16 @@ fn leftover_object(
                     .as_ref()
                     .is_some_and(|u| matches!(u.transfer.as_str(), "link" | "swap"))
         });
+    let mut dumps = all.iter().flat_map(|r| &r.record.dumps);
+    let dump = dumps.find(|d| kind == "PersistentVolumeClaim" && d.place.claim == name);
+    let is = if dump.is_some() { ", a dump" } else { "" };
     Some(Leftover {
-        what: format!("{kind} {name}"),
+        what: format!("{kind} {name}{is}"),
         run: owner,
         bytes: object.data["status"]["restoreSize"]
             .as_str()
-            .and_then(crate::k8s::quantity::whole),
+            .and_then(crate::k8s::quantity::whole)
+            .or_else(|| dump?.bytes),
         age: since(created, now),
         way_back,
         object: Some(ObjectId {
@@ -244,7 +252,37 @@ fn leftover_object(
             name,
             uid: object.metadata.uid.clone().unwrap_or_default(),
         }),
+        dump: None,
     })
+}
+
+/// A run's dumps on claims of the user's; a claim of the run's own is an object like others.
+fn dumps(record: &Record, now: Timestamp) -> Vec<Leftover> {
+    if record.state == RunState::Cleaned {
+        return Vec::new();
+    }
+    let made = record.steps.iter().map(|entry| &entry.step);
+    let made = made.filter_map(|step| match step {
+        Step::DumpClaim { place, uid, gid } if place.size.is_none() => Some((place, *uid, *gid)),
+        _ => None,
+    });
+    made.filter_map(|(place, uid, gid)| {
+        let entry = record.dumps.iter().find(|d| d.place == *place)?;
+        Some(Leftover {
+            what: format!("dump {place}"),
+            run: record.run.clone(),
+            bytes: entry.bytes,
+            age: since(entry.at, now),
+            way_back: false,
+            object: None,
+            dump: Some(Step::RemoveDump {
+                place: place.clone(),
+                uid,
+                gid,
+            }),
+        })
+    })
+    .collect()
 }
 
 fn since(then: Timestamp, now: Timestamp) -> Duration {
@@ -290,13 +328,14 @@ async fn directory_sizes(
 fn steps(leftovers: &[Leftover], all: &[Run]) -> Vec<Step> {
     let files: Vec<String> = leftovers
         .iter()
-        .filter(|l| l.object.is_none())
+        .filter(|l| l.object.is_none() && l.dump.is_none())
         .map(|l| l.run.clone())
         .collect();
     let mut steps = Vec::new();
     if !files.is_empty() && !all.is_empty() {
         steps.push(Step::RemoveFiles { runs: files });
     }
+    steps.extend(leftovers.iter().filter_map(|l| l.dump.clone()));
     steps.extend(
         leftovers
             .iter()

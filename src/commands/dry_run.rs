@@ -48,6 +48,8 @@ pub(super) async fn upgrade_pod(
         claim: instance.claim.as_ref().map(|claim| claim.id.name.as_str()),
         snapshot_claim: None,
         live_claim: None,
+        dump_claim: None,
+        login: None,
         empty_claim: false,
         env: &env,
         restart: true,

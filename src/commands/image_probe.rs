@@ -156,6 +156,8 @@ async fn run(
         claim: claim.as_deref(),
         snapshot_claim: None,
         live_claim: None,
+        dump_claim: None,
+        login: None,
         empty_claim: false,
         env: &task.env,
         restart: false,

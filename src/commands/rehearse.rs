@@ -74,7 +74,7 @@ pub async fn run(args: &RehearseArgs, session: &Session, out: &mut dyn Write) ->
             claim.no_snapshot_reason
         ));
     }
-    let steps = plan::rehearse::steps(&survey.request.run, &source);
+    let steps = plan::rehearse::steps(&survey.request.run, &source, &upgrade);
     let shown: Vec<Step> = steps.iter().map(|(_, step)| step.clone()).collect();
     let title = format!(
         "rehearse the upgrade of {} from PostgreSQL {} to {}",

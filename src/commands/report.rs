@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::output::{Cell, Report, TableSection, Tone, human_seconds};
+use crate::output::{Cell, Report, TableSection, Tone, human_bytes, human_seconds};
 use crate::record::{Entry, Record, RunState, StepState};
 
 /// Version of every JSON document this tool prints.
@@ -64,6 +64,17 @@ impl Report for RunReport<'_> {
         );
         if let Some(ms) = record.outage_ms() {
             head.field("Outage", seconds(ms));
+        }
+        for dump in &record.dumps {
+            let size = dump.bytes.map(human_bytes);
+            let whole = if dump.sealed {
+                "sealed"
+            } else {
+                "not finished"
+            };
+            let said = [size, Some(whole.to_owned())];
+            let said: Vec<String> = said.into_iter().flatten().collect();
+            head.field("Dump", format!("{} ({})", dump.place, said.join(", ")));
         }
         for observed in record.observed.iter().filter(|o| o["event"] == "verified") {
             head.field("Verified", crate::verify::sentence(observed));

@@ -1,27 +1,53 @@
-//! `snapshot`: a volume snapshot of the data claim, waited for.
+//! `snapshot`: a volume snapshot of the data claim, waited for; or a dump of the running server.
+
+mod download;
+mod dump;
+mod part;
+mod tar;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::report::RunReport;
 use super::{Session, runs};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
+use crate::cli::values;
 use crate::discover::{Namespace, target};
 use crate::error::{Exit, Failure, Result};
 use crate::k8s::names;
+use crate::manifests::login::SecretKey;
 use crate::output;
+use crate::plan::dump::DumpClaim;
 use crate::record::{Asked, Phase};
 use crate::steps::Step;
 
-/// Make a volume snapshot of the data claim
+/// Make a volume snapshot of the data claim, or a dump of the running server
 ///
-/// It is crash-consistent while the server runs, and complete when it is stopped. After quiesce nothing is written any more.
+/// A volume snapshot is crash-consistent while the server runs, and complete when it is stopped. After quiesce nothing is
+/// written any more. A dump is made by a pod of the server's own image, database by database, each consistent in itself; it is
+/// proven whole, sealed with checksums, and kept on the claim of --dump-claim until cleanup.
 #[derive(Args, Debug)]
 pub struct SnapshotArgs {
     #[command(flatten)]
     target: TargetArgs,
+    /// What to make
+    #[arg(long, value_enum, default_value_t)]
+    method: Method,
+    /// Where a dump lies and is kept: a claim of this name, or one of this size that is made
+    #[arg(long, value_name = "NAME|SIZE", value_parser = values::dump_claim)]
+    dump_claim: Option<DumpClaim>,
+    /// Parallel jobs of a dump (default: 2)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: Option<u32>,
+    /// Bring the dump here as a tar: the one that is made, or without --dump-claim the newest that there is
+    #[arg(long, value_name = "FILE")]
+    download: Option<PathBuf>,
+    /// Secret with the superuser's password, where the server's container does not have it from one
+    #[arg(long, value_name = "NAME[/KEY]")]
+    password_secret: Option<SecretKey>,
     /// VolumeSnapshotClass (default: the one that fits the driver)
     #[arg(long, value_name = "CLASS")]
     class: Option<String>,
@@ -34,11 +60,34 @@ pub struct SnapshotArgs {
     output: OutputArgs,
 }
 
+/// `--method`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Method {
+    /// A VolumeSnapshot.
+    #[default]
+    Volume,
+    /// A dump by `pg_dump`.
+    Dump,
+}
+
 /// Makes it and waits until it is ready to use.
 ///
 /// # Errors
 /// Exit code 3 where the storage has no snapshots.
 pub async fn run(args: &SnapshotArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    if args.method == Method::Dump {
+        return dump::run(args, session, out).await;
+    }
+    if args.dump_claim.is_some()
+        || args.jobs.is_some()
+        || args.password_secret.is_some()
+        || args.download.is_some()
+    {
+        return Err(Failure::usage(
+            "--dump-claim, --jobs, --password-secret and --download are of a dump: say --method dump too",
+        )
+        .hint("nothing was changed"));
+    }
     let namespace = Namespace::read(&session.k8s).await?;
     let found = target::find(
         &session.k8s,

@@ -13,6 +13,7 @@ use crate::discover::{self, Namespace};
 use crate::error::{Failure, Result};
 use crate::exec::Store;
 use crate::facts::clients::Clients;
+use crate::facts::dump_claim::DumpClaimFacts;
 use crate::facts::instance::{Family, InstanceFacts, OwnerKind};
 use crate::facts::server::{LocaleProvider, ServerFacts};
 use crate::facts::surroundings::Surroundings;
@@ -105,7 +106,8 @@ pub(super) async fn survey(
         None => step.skipped("no server runs"),
     }
     let clients = clients::find(&namespace, &found.facts, &addresses(server.as_ref()));
-    let surroundings = discover::surroundings::read(k8s, &namespace, &found, &clients).await;
+    let mut surroundings = discover::surroundings::read(k8s, &namespace, &found, &clients).await;
+    surroundings.dump_claim = dump_claim(k8s, &namespace, &found, options).await?;
     let run = names::name(&[
         &found.facts.workload.name,
         &k8s.now().strftime("%y%m%d-%H%M%S").to_string(),
@@ -216,6 +218,21 @@ fn addresses(server: Option<&ServerFacts>) -> Vec<String> {
     sessions.filter_map(|s| s.address.clone()).collect()
 }
 
+/// The claim that the dump goes to, when it is not the data claim.
+async fn dump_claim(
+    k8s: &K8s,
+    namespace: &Namespace,
+    found: &Found,
+    options: &UpgradeOptions,
+) -> Result<Option<DumpClaimFacts>> {
+    let Some(claim) = &options.dump_claim else {
+        return Ok(None);
+    };
+    let node = found.facts.pod.as_ref().map(|pod| pod.node.as_str());
+    let facts = discover::dump_claim::read(k8s, namespace, claim, node).await?;
+    Ok(Some(facts))
+}
+
 /// Why no image of the major version that was asked for can be the target, whatever it holds.
 fn unsupported_pair(server: Option<&ServerFacts>, to: Option<u32>) -> Option<String> {
     let to = MajorVersion::new(u16::try_from(to?).ok()?);
@@ -267,6 +284,12 @@ fn suits_method(options: &UpgradeOptions) -> Result<()> {
             provider.as_str()
         )));
     }
+    if options.method != Method::Dump && options.dump_claim.is_some() {
+        return Err(Failure::usage(
+            "--dump-claim is where the dump of --method dump lies: say --method dump too",
+        )
+        .hint("nothing was changed"));
+    }
     Ok(())
 }
 
@@ -291,7 +314,7 @@ fn steps_with_copies(
 ) -> Vec<Step> {
     let steps = match probe {
         Probe::Copy(pace) => rehearsal::source(request, instance, server, pace)
-            .map(|source| rehearsal::steps(&request.run, &source))
+            .map(|source| rehearsal::steps(&request.run, &source, upgrade))
             .unwrap_or_default(),
         _ => plan::steps(request, instance, upgrade, Vec::new()),
     };
@@ -359,6 +382,7 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
         jobs: options.jobs,
         snapshot: options.snapshot.clone(),
         verify: options.verify.as_str().to_owned(),
+        dump_claim: options.dump_claim.clone(),
     }
 }
 

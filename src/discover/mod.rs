@@ -3,6 +3,7 @@
 pub mod clients;
 pub mod down;
 pub mod dry_run;
+pub mod dump_claim;
 pub mod image_files;
 pub mod inventory;
 pub mod list;

@@ -60,6 +60,7 @@ pub async fn read(
             .collect(),
         unread,
         dumpers: dumpers(namespace, found, clients),
+        dump_claim: None,
     }
 }
 

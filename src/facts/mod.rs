@@ -2,6 +2,7 @@
 
 pub mod clients;
 pub mod dry_run;
+pub mod dump_claim;
 pub mod image_files;
 pub mod instance;
 pub mod listed;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dump_claim::DumpClaimFacts;
+
 /// What Kubernetes and its add-ons may do to the server, to our pods or to clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +24,8 @@ pub struct Surroundings {
     pub unread: Vec<String>,
     /// Clients whose image holds PostgreSQL's client programs, by its name.
     pub dumpers: Vec<Dumper>,
+    /// The claim that a dump goes to, when it is not the data claim.
+    pub dump_claim: Option<DumpClaimFacts>,
 }
 
 /// How long the kubelet waits for a server that does not answer, seconds.

@@ -177,6 +177,20 @@ impl K8s {
         Ok(output)
     }
 
+    /// Runs a command in a container and hands over its stdout as it comes; `on_bytes` says whether it wants more, else the
+    /// connection is cut with [`ExecError::TooMuch`].
+    pub async fn exec_bytes(
+        &self,
+        pod: &str,
+        container: &str,
+        argv: &[&str],
+        limit: Duration,
+        mut on_bytes: impl FnMut(&[u8]) -> bool,
+    ) -> Result<ExecOutput, ExecError> {
+        let place = Place { pod, container };
+        self.run(place, argv, None, limit, &mut on_bytes).await
+    }
+
     /// Runs a command that is talked to: `script` goes to its stdin, then each of `words` when it comes, and stdin stays
     /// open. Each line of its stdout is handed over. Dropping the future cuts the connection, which ends the stdin.
     pub async fn exec_talk(

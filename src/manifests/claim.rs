@@ -20,6 +20,13 @@ pub fn from_snapshot(
     claim
 }
 
+/// An empty claim of the data claim's class for a dump.
+pub fn for_dump(name: &str, like: &ClaimFacts, size: &str, run: &str, instance: &str) -> Value {
+    let mut claim = empty(name, like, size, run, instance);
+    claim["metadata"]["labels"][labels::PART] = json!("dump-claim");
+    claim
+}
+
 /// An empty claim of the data claim's class.
 pub fn empty(name: &str, like: &ClaimFacts, size: &str, run: &str, instance: &str) -> Value {
     json!({

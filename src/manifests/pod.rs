@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use serde_json::{Value, json};
 
+use super::login::Login;
 use crate::k8s::labels;
 
 /// Where the scripts' ConfigMap is mounted.
@@ -20,6 +21,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("prepare.sh", include_str!("../scripts/prepare.sh")),
     ("outage.sh", include_str!("../scripts/outage.sh")),
     ("dumped.sh", include_str!("../scripts/dumped.sh")),
+    ("take.sh", include_str!("../scripts/take.sh")),
+    ("claimed.sh", include_str!("../scripts/claimed.sh")),
     ("load.sh", include_str!("../scripts/load.sh")),
     ("otherwise.sh", include_str!("../scripts/otherwise.sh")),
     ("back.sh", include_str!("../scripts/back.sh")),
@@ -39,6 +42,8 @@ const SCRIPTS: &[(&str, &str)] = &[
 
 /// Where the claim of a running server is mounted to be copied.
 pub const LIVE: &str = "/live";
+/// Where the claim that a dump lies on is mounted beside the data claim.
+pub const DUMPS: &str = "/dump";
 
 /// What a pod of ours is made from.
 #[derive(Clone, Debug)]
@@ -71,6 +76,10 @@ pub struct Blueprint<'a> {
     pub snapshot_claim: Option<&'a str>,
     /// The claim of a running server, mounted read-only at [`LIVE`].
     pub live_claim: Option<&'a str>,
+    /// The claim that a dump lies on, mounted at [`DUMPS`].
+    pub dump_claim: Option<&'a str>,
+    /// The login of a server that it reaches over the network, mounted as that of the old one.
+    pub login: Option<&'a Login>,
     /// The data claim is new and empty, so its root may be given to the group.
     pub empty_claim: bool,
     /// Environment of the main container.
@@ -129,22 +138,13 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
     ];
     let bundle_mounts = mounts.clone();
     claims(blueprint, &mut volumes, &mut mounts);
+    let env = environment(blueprint, &mut volumes, &mut mounts);
     let security = json!({
         "allowPrivilegeEscalation": false,
         "readOnlyRootFilesystem": true,
         "capabilities": {"drop": ["ALL"]},
     });
     let resources = json!({"requests": {"cpu": "100m", "memory": "256Mi"}});
-    let mut env: Vec<Value> = vec![
-        json!({"name": "HOME", "value": "/work"}),
-        json!({"name": "TMPDIR", "value": "/tmp"}),
-    ];
-    env.extend(
-        blueprint
-            .env
-            .iter()
-            .map(|(name, value)| json!({"name": name, "value": value})),
-    );
     let init = bundle(blueprint, &env, &resources, &security, &bundle_mounts);
     let template = blueprint.template;
     let mut pod = json!({
@@ -203,10 +203,38 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
         // Rules about other pods and spreading stay away: they are about the server's pod, and could keep ours from its node.
         pod["spec"]["affinity"] = json!({"nodeAffinity": affinity});
     }
-    if blueprint.empty_claim && blueprint.live_claim.or(blueprint.snapshot_claim).is_none() {
+    if blueprint.empty_claim && mounts_no_other(blueprint) {
         pod["spec"]["securityContext"]["fsGroup"] = json!(blueprint.gid);
     }
     serde_json::from_value(pod)
+}
+
+/// No claim is mounted beside the first one.
+fn mounts_no_other(blueprint: &Blueprint) -> bool {
+    let others = [
+        blueprint.live_claim,
+        blueprint.snapshot_claim,
+        blueprint.dump_claim,
+    ];
+    others.iter().all(Option::is_none)
+}
+
+/// The environment of the main container; a login in it brings a volume.
+fn environment(
+    blueprint: &Blueprint,
+    volumes: &mut Vec<Value>,
+    mounts: &mut Vec<Value>,
+) -> Vec<Value> {
+    let mut told = blueprint.env.clone();
+    if let Some(login) = blueprint.login {
+        super::login::mount("old", login, volumes, mounts, &mut told);
+    }
+    let own = [("HOME", "/work"), ("TMPDIR", "/tmp")];
+    let own = own.map(|(name, value)| json!({"name": name, "value": value}));
+    let told = told
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}));
+    own.into_iter().chain(told).collect()
 }
 
 /// The volumes that claims are, and where they are mounted.
@@ -223,6 +251,10 @@ fn claims(blueprint: &Blueprint, volumes: &mut Vec<Value>, mounts: &mut Vec<Valu
         // The mount alone is read-only: a driver may refuse to publish a volume in two ways on one node.
         volumes.push(json!({"name": "live", "persistentVolumeClaim": {"claimName": claim}}));
         mounts.push(json!({"name": "live", "mountPath": LIVE, "readOnly": true}));
+    }
+    if let Some(claim) = blueprint.dump_claim {
+        volumes.push(json!({"name": "dump", "persistentVolumeClaim": {"claimName": claim}}));
+        mounts.push(json!({"name": "dump", "mountPath": DUMPS}));
     }
 }
 
@@ -290,6 +322,8 @@ mod tests {
             claim: Some("data-pg-0"),
             snapshot_claim: None,
             live_claim: None,
+            dump_claim: None,
+            login: None,
             empty_claim: false,
             env,
             restart: true,
@@ -390,6 +424,12 @@ mod tests {
         assert_eq!(group(&blueprint), Some(999));
         blueprint.live_claim = Some("data-pg-0");
         assert_eq!(group(&blueprint), None);
+        blueprint.live_claim = None;
+        blueprint.dump_claim = Some("backups");
+        assert_eq!(group(&blueprint), None);
+        let spec = pod(&blueprint).unwrap().spec.unwrap();
+        let mounts = spec.containers[0].volume_mounts.clone().unwrap();
+        assert!(mounts.iter().any(|m| m.mount_path == DUMPS));
     }
 
     #[test]

@@ -135,6 +135,8 @@ mod tests {
             claim: None,
             snapshot_claim: None,
             live_claim: None,
+            dump_claim: None,
+            login: None,
             empty_claim: false,
             env: &env,
             restart: true,

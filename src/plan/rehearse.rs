@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::upgrade::{Request, is_cold};
+use super::upgrade::{Request, dump_claim, is_cold};
 use crate::facts::instance::InstanceFacts;
 use crate::facts::server::ServerFacts;
 use crate::k8s::names;
 use crate::output::human_bytes;
-use crate::record::{Phase, Record, RunState};
+use crate::record::{Phase, Record, RunState, Upgrade};
 use crate::steps::Step;
 
 /// How long the storage may take to make the volume snapshot.
@@ -94,7 +94,7 @@ fn snapshot_class(request: &Request, instance: &InstanceFacts) -> Option<String>
 }
 
 /// The steps of a rehearsal.
-pub fn steps(run: &str, source: &Source) -> Vec<(Phase, Step)> {
+pub fn steps(run: &str, source: &Source, upgrade: &Upgrade) -> Vec<(Phase, Step)> {
     let claim = names::name(&["pg-upgrade", run, "clone"]);
     let mut steps = vec![Step::Look];
     let mut snapshot = None;
@@ -123,11 +123,18 @@ pub fn steps(run: &str, source: &Source) -> Vec<(Phase, Step)> {
             });
         }
     }
+    if let Some(place) = &upgrade.dump {
+        steps.push(dump_claim(place, upgrade));
+    }
     steps.push(Step::Rehearse {
         claim: claim.clone(),
         copied: snapshot.is_none(),
     });
-    steps.push(Step::DropClone { snapshot, claim });
+    steps.push(Step::DropClone {
+        snapshot,
+        claim,
+        dump: upgrade.dump.clone(),
+    });
     steps
         .into_iter()
         .map(|step| (Phase::Rehearse, step))
@@ -220,10 +227,10 @@ mod tests {
             jiff::Timestamp::UNIX_EPOCH,
             instance,
         );
-        record.upgrade = Some(upgrade);
-        for (phase, step) in steps("pg-1", source) {
+        for (phase, step) in steps("pg-1", source, &upgrade) {
             record.plan(phase, [step]);
         }
+        record.upgrade = Some(upgrade);
         record
     }
 

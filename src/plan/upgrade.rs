@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::dump::{self, DumpClaim};
 use crate::facts::instance::{Family, InstanceFacts};
 use crate::facts::server::ServerFacts;
 use crate::facts::target::TargetFacts;
 use crate::k8s::names;
 use crate::postgres::initdb::Wish;
 use crate::postgres::upgrade_args;
-use crate::record::{self, DUMP, Phase, Upgrade};
+use crate::record::{self, DUMP, DumpPlace, Phase, Upgrade};
 use crate::steps::Step;
 
 /// Seconds that the new server may take to be ready.
@@ -37,6 +38,8 @@ pub struct Request {
     pub snapshot: String,
     /// `auto`, `quick` or `counts`.
     pub verify: String,
+    /// `--dump-claim`.
+    pub dump_claim: Option<DumpClaim>,
 }
 
 /// Chooses the transfer mode.
@@ -190,6 +193,10 @@ pub fn decide(
             ("settings.conf".to_owned(), args.settings_conf),
             ("removed".to_owned(), args.removed.join("\n") + "\n"),
         ]),
+        dump: request.dump_claim.as_ref().map(|claim| {
+            let name = names::name(&["pg-upgrade", &request.run, "dump"]);
+            dump::place(name, claim, data_bytes(server, target).unwrap_or(0))
+        }),
     })
 }
 
@@ -267,6 +274,9 @@ pub fn steps(
         },
     );
     let mut steps = Vec::new();
+    if let Some(place) = &upgrade.dump {
+        steps.push((Phase::Prepare, dump_claim(place, upgrade)));
+    }
     if is_cold(instance) {
         steps.extend(quiesce.into_iter().map(|s| (Phase::Quiesce, s)));
         if instance.pod.is_some() {
@@ -350,6 +360,15 @@ pub fn steps(
     steps
 }
 
+/// Makes the dump's own claim usable.
+pub fn dump_claim(place: &DumpPlace, upgrade: &Upgrade) -> Step {
+    Step::DumpClaim {
+        place: place.clone(),
+        uid: upgrade.uid,
+        gid: upgrade.gid,
+    }
+}
+
 /// The claim cannot be shared with the running server, or no server runs: the pod is made after the stop.
 pub fn is_cold(instance: &InstanceFacts) -> bool {
     instance.pod.is_none() || is_exclusive(instance)
@@ -385,6 +404,7 @@ pub(crate) mod tests {
             jobs: None,
             snapshot: "auto".into(),
             verify: "auto".into(),
+            dump_claim: None,
         }
     }
 
@@ -511,6 +531,16 @@ pub(crate) mod tests {
             plan(&instance, &upgrade),
             include_str!("../../tests/golden/plan-dump.txt")
         );
+        let mut elsewhere = wish.clone();
+        elsewhere.dump_claim = Some(DumpClaim::New("5Gi".to_owned()));
+        let upgrade_there = decide(&elsewhere, &instance, &server, &target, true).unwrap();
+        assert_eq!(
+            plan(&instance, &upgrade_there),
+            "prepare  make claim pg-upgrade-pg-1-dump of 5Gi for the dump\n".to_owned()
+                + include_str!("../../tests/golden/plan-dump.txt")
+        );
+        let place = upgrade_there.dump.unwrap();
+        assert_eq!(place.needed, 1 << 29);
         let compared = steps(&wish, &instance, &upgrade, Vec::new());
         let counts = |step: &Step| matches!(step, Step::Observe { level } | Step::Verify { level } if level == "counts");
         assert_eq!(compared.iter().filter(|(_, step)| counts(step)).count(), 2);

@@ -2,6 +2,7 @@
 //!
 //! One ConfigMap per run holds it as JSON. Fields are only ever added; `format` changes when they are not.
 
+mod dump;
 mod side;
 mod template;
 
@@ -17,6 +18,7 @@ use crate::facts::instance::{InstanceFacts, ObjectId};
 use crate::k8s::names;
 use crate::steps::Step;
 
+pub use dump::{DumpEntry, DumpPlace};
 pub use side::{NewServer, RoleMap, Side};
 pub use template::{TemplateChange, with_image};
 
@@ -62,6 +64,9 @@ pub struct Record {
     /// The volume snapshots made for this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<SnapshotEntry>,
+    /// The dumps of this run that outlive their load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dumps: Vec<DumpEntry>,
 }
 
 /// What the user asked for.
@@ -153,6 +158,9 @@ pub struct Upgrade {
     /// Files of the worker's plan, by name.
     #[serde(default)]
     pub worker_files: BTreeMap<String, String>,
+    /// Where the dump lies when it lies on a claim of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpPlace>,
 }
 
 /// One volume snapshot of the run.
@@ -294,6 +302,7 @@ impl Record {
             observed: Vec::new(),
             result: None,
             snapshots: Vec::new(),
+            dumps: Vec::new(),
         }
     }
 

@@ -45,7 +45,8 @@ go_back() {
   stop_servers
   # On a full disk the journal needs the room; a dump is begun anew anyway.
   drop_dump "$WORK/dump"
-  rm -f "$WORK/loaded"
+  if [ -n "${PGUP_DUMP:-}" ] && [ ! -e "$PGUP_DUMP/manifest" ]; then drop_dump "$PGUP_DUMP"; fi
+  rm -f "$WORK/loaded" "$WORK/otherwise"
   if swapped; then
     json "$2"
     result "\"outcome\":\"failed\",\"back\":false,\"needs\":\"snapshot\",\"reason\":\"$1\",\"log_tail\":$JSON" lost

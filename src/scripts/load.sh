@@ -60,12 +60,21 @@ start_loading() {
   }
 }
 
-# whole DIR: the dump of the database NAME has the data of every table, each in a file that is there.
+# tables_of NAME: the tables whose data a dump of this database must have, by OID.
+tables_of() {
+  # Tables of extensions are made by CREATE EXTENSION; only what is marked as configuration has data of its own.
+  ask "$1" "SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+    WHERE relkind = 'r' AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid AND deptype = 'e')"
+}
+
+# whole DIR: the dump of the database NAME has the data of every table, each in a file that is there. BOX/tables is what
+# tables_of said before the dump: a running server may make and drop some meanwhile.
 whole() {
   "$NEW_BIN/pg_restore" --list "$1" >"$BOX/toc" || return 1
   in_dump=0
-  entries=$(sed -n 's/^\([0-9]*\); [0-9]* [0-9]* TABLE DATA .*/\1/p' "$BOX/toc")
-  for entry in $entries; do
+  sed -n 's/^\([0-9]*\); [0-9]* \([0-9]*\) TABLE DATA .*/\1 \2/p' "$BOX/toc" >"$BOX/entries"
+  while read -r entry oid_of_table; do
     in_dump=$((in_dump + 1))
     for file in "$1/$entry.dat"*; do
       if [ ! -s "$file" ]; then
@@ -73,13 +82,12 @@ whole() {
         return 1
       fi
     done
-  done
-  # Tables of extensions are made by CREATE EXTENSION; only what is marked as configuration has data of its own.
-  in_catalog=$(ask "$NAME" "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-    WHERE relkind = 'r' AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
-    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid AND deptype = 'e')") || return 1
-  [ "$in_dump" -ge "$in_catalog" ] || {
-    echo "the dump holds $in_dump of $in_catalog tables"
+    echo "$oid_of_table" >&5
+  done <"$BOX/entries" 5>"$BOX/dumped"
+  tables_of "$NAME" >"$BOX/tables.now" || return 1
+  lacking=$(grep -xF -f "$BOX/tables" "$BOX/tables.now" | grep -cvxF -f "$BOX/dumped" || :)
+  [ "$lacking" = 0 ] || {
+    echo "the dump lacks $lacking of $(wc -l <"$BOX/tables") tables"
     return 1
   }
 }
@@ -98,6 +106,7 @@ dump_all() {
       ;;
     esac
     printf '%s' "$NAME" >"$DUMP/$oid.name"
+    tables_of "$NAME" >"$BOX/tables" || return 1
     on_old "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" --no-sync -f "$DUMP/$oid" || return 1
     whole "$DUMP/$oid" || return 1
     json "$NAME"
@@ -157,7 +166,28 @@ make_dump() {
 
 dump_and_load() {
   trap - EXIT
-  DUMP=$WORK/dump SEAL_PID=
+  DUMP=${PGUP_DUMP:-$WORK/dump} SEAL_PID=
+  load_rc=0
+  load_dump || load_rc=$?
+  sealed=true
+  # Whatever comes next may remove the directory or rely on it.
+  [ -z "$SEAL_PID" ] || wait "$SEAL_PID" || sealed=false
+  [ "$load_rc" = 0 ] || return 1
+  # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.
+  if [ -n "${PGUP_DUMP_KEEP:-}" ]; then
+    bytes_of "$DUMP"
+    printf '"dump":{"bytes":%s,"sealed":%s}\n' "$BYTES" "$sealed" >"$WORK/loaded"
+  else
+    drop_dump "$DUMP"
+    : >"$WORK/loaded"
+  fi
+  otherwise >"$WORK/otherwise"
+  # Nothing of the load was synced on the way.
+  sync -f "$NEW" || return 1
+  echo "Writing the new cluster to the disk  ok"
+}
+
+load_dump() {
   # Nothing has written to the old cluster since an earlier attempt, which the guard is there for.
   if [ "$ATTEMPTS" -gt 1 ] && dump_is_whole "$DUMP"; then
     echo "Checking the dump of the attempt before  ok"
@@ -171,11 +201,4 @@ dump_and_load() {
     tail -n 15 "$BOX/test.log"
     return 1
   }
-  [ -z "$SEAL_PID" ] || wait "$SEAL_PID" || :
-  drop_dump "$DUMP"
-  # Nothing of the load was synced on the way.
-  sync -f "$NEW" || return 1
-  # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.
-  otherwise >"$WORK/loaded"
-  echo "Writing the new cluster to the disk  ok"
 }

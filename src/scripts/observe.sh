@@ -416,7 +416,7 @@ pgup_loaded=false pgup_uncompared='^$' pgup_renumbered='^$' pgup_otherwise=
 if [ -e "$pgup_run/loaded" ]; then
   pgup_loaded=true pgup_uncompared='^{"k" : "(toast|toast index|large object data)"|, "m" : true'
   pgup_renumbered='^{"k" : "(index|statistics|extension|routines|operators|operator classes|casts)"'
-  read -r pgup_otherwise <"$pgup_run/loaded" || :
+  [ ! -s "$pgup_run/otherwise" ] || read -r pgup_otherwise <"$pgup_run/otherwise"
 fi
 {
   printf '\\set level %s\n\\set writers %s\n' "$pgup_taken" "${pgup_writers:-unknown}"

@@ -373,7 +373,9 @@ place() {
 upgraded_result() {
   clock
   read -r carried_line <"$WORK/carried" || carried_line='"carried":[]'
-  result "\"outcome\":\"upgraded\",\"from\":\"$FROM\",\"to\":\"$TO\",\"version\":\"${NEW_VERSION:-}\",\"transfer\":\"$TRANSFER\",\"attempts\":$ATTEMPTS,\"armed_at\":$ARMED_AT,\"stop_seen_at\":$SEEN,\"guard_ms\":$((GUARDED_AT - SEEN)),\"pg_upgrade_begin_at\":$UPGRADE_BEGIN,\"pg_upgrade_end_at\":$UPGRADE_END,\"pg_upgrade_ms\":$((UPGRADE_END - UPGRADE_BEGIN)),\"place_ms\":$((NOW - UPGRADE_END)),\"outage_ms\":$((NOW - SEEN)),\"phases\":{${PHASES:-}},\"archive\":\"$OLD\",\"sizes\":\"$WORK/sizes\",$carried_line"
+  loaded_line=
+  [ ! -s "$WORK/loaded" ] || read -r loaded_line <"$WORK/loaded"
+  result "\"outcome\":\"upgraded\",\"from\":\"$FROM\",\"to\":\"$TO\",\"version\":\"${NEW_VERSION:-}\",\"transfer\":\"$TRANSFER\",\"attempts\":$ATTEMPTS,\"armed_at\":$ARMED_AT,\"stop_seen_at\":$SEEN,\"guard_ms\":$((GUARDED_AT - SEEN)),\"pg_upgrade_begin_at\":$UPGRADE_BEGIN,\"pg_upgrade_end_at\":$UPGRADE_END,\"pg_upgrade_ms\":$((UPGRADE_END - UPGRADE_BEGIN)),\"place_ms\":$((NOW - UPGRADE_END)),\"outage_ms\":$((NOW - SEEN)),\"phases\":{${PHASES:-}},\"archive\":\"$OLD\",\"sizes\":\"$WORK/sizes\",$carried_line${loaded_line:+,$loaded_line}"
 }
 
 # tidy: what can wait until the result is out.

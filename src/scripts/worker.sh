@@ -2,7 +2,8 @@
 # shellcheck shell=dash
 # Main container of the upgrade pod, NEW image: the only process that writes to the volume.
 # Each start reads the journal and goes on from there, so a kill at any line is an ordinary start.
-# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage.
+# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage, dump-room, dump-hold,
+# dump-remove.
 set -eu
 # shellcheck source=lib.sh disable=SC1091
 . "${0%/*}/lib.sh"
@@ -30,6 +31,8 @@ set -eu
 . "${0%/*}/rehearse.sh"
 # shellcheck source=space.sh disable=SC1091
 . "${0%/*}/space.sh"
+# shellcheck source=claimed.sh disable=SC1091
+. "${0%/*}/claimed.sh"
 clock_start
 STARTED=$NOW
 
@@ -107,6 +110,8 @@ setup_box() {
   mkdir -p "$CTL" "$BOX/run" "$BOX/sock" "$BOX/home"
   # Commands from before a restart are not obeyed after it.
   rm -f "$CTL"/req.* "$CTL"/ack.* "$CTL"/tmp.* "$CTL"/gone.* "$BOX/abort"
+  # The process of a killed server's lock file may be any of ours by now.
+  rm -f "$BOX/sock"/.s.PGSQL.*
   export HOME="$BOX/home"
   cd "$BOX/run"
   echo 'local all all trust' >"$BOX/pg_hba.conf"
@@ -396,5 +401,8 @@ case $MODE in
   rehearse) rehearse ;;
   usage) usage ;;
   remove) remove ;;
+  dump-room) dump_room ;;
+  dump-hold) dump_hold ;;
+  dump-remove) dump_remove ;;
   *) refuse mode "unknown mode $MODE" ;;
 esac

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Patch;
 
-use super::{Step, claim, clients, server, service, snapshot};
+use super::{Step, claim, clients, dump, server, service, snapshot};
 use crate::discover::dry_run::{create, delete, patch};
 use crate::error::Result;
 use crate::facts::dry_run::DryRun;
@@ -74,6 +74,10 @@ impl Step {
                 };
                 patch(k8s, service, Patch::Merge(service::patch(&live, to))).await
             }
+            Self::DumpClaim { place, .. } => match dump::object(instance, run, place)? {
+                Some(claim) => create(k8s, &claim).await,
+                None => None,
+            },
             Self::Delete { object } => delete(k8s, object).await,
             _ => None,
         })

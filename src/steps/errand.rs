@@ -28,6 +28,8 @@ pub(super) struct Errand<'a> {
     pub(super) snapshot_claim: Option<&'a str>,
     /// The claim of the running server, mounted read-only beside it.
     pub(super) live_claim: Option<&'a str>,
+    /// The claim that a dump lies on, mounted beside it.
+    pub(super) dump_claim: Option<&'a str>,
     /// The claim to work on is new and empty.
     pub(super) empty_claim: bool,
     /// The old server's programs are needed.
@@ -55,6 +57,7 @@ impl<'a> Errand<'a> {
             claim: None,
             snapshot_claim: None,
             live_claim: None,
+            dump_claim: None,
             empty_claim: false,
             old_programs: true,
             node: None,
@@ -115,6 +118,8 @@ impl<'a> Errand<'a> {
             claim: self.claim.or(own.map(|c| c.id.name.as_str())),
             snapshot_claim: self.snapshot_claim,
             live_claim: self.live_claim,
+            dump_claim: self.dump_claim,
+            login: None,
             empty_claim: self.empty_claim,
             env: &env,
             restart: true,

@@ -7,6 +7,8 @@ mod claim;
 mod clients;
 mod copy;
 mod dry_run;
+mod dump;
+pub(crate) mod dump_access;
 mod errand;
 pub(crate) mod pod;
 mod rehearse;
@@ -14,6 +16,7 @@ mod server;
 mod service;
 pub(crate) mod side;
 mod snapshot;
+mod take;
 mod vacuum;
 mod verify;
 pub mod worker;
@@ -24,8 +27,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exec::Acting;
+
 use crate::facts::instance::ObjectId;
 use crate::plan::side::Route;
+use crate::record::DumpPlace;
+pub use take::Source;
 
 /// One named change to the outside world, complete enough to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +89,31 @@ pub enum Step {
         wait_seconds: u64,
         /// The server is stopped when it is cut.
         stopped: bool,
+    },
+    /// Makes the directory for a dump on a claim of its own, and that claim where the run makes it.
+    DumpClaim {
+        /// Claim and directory.
+        place: DumpPlace,
+        /// Who writes there.
+        uid: i64,
+        /// The writer's group.
+        gid: i64,
+    },
+    /// Dumps the running server to a claim.
+    TakeDump {
+        /// Claim and directory.
+        place: DumpPlace,
+        /// The server.
+        source: Source,
+    },
+    /// Removes a dump from a claim of the user's.
+    RemoveDump {
+        /// Claim and directory.
+        place: DumpPlace,
+        /// Whose it is.
+        uid: i64,
+        /// The owner's group.
+        gid: i64,
     },
     /// Waits for the worker's result.
     AwaitUpgrade {
@@ -181,6 +212,9 @@ pub enum Step {
         snapshot: Option<String>,
         /// Name of the claim.
         claim: String,
+        /// Where its dump lies, when it has a claim of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dump: Option<DumpPlace>,
     },
     /// Dumps the old server and loads another one, which runs already.
     Transfer {
@@ -318,15 +352,20 @@ impl Step {
                 copy::server(acting, claim, *rate, *fast).await
             }
             Self::Rehearse { claim, copied } => rehearse::rehearse(acting, claim, *copied).await,
-            Self::DropClone { snapshot, claim } => {
-                rehearse::drop_clone(acting, snapshot.as_deref(), claim).await
-            }
             Self::Transfer { pod } => side::transfer(acting, pod).await,
             Self::Compare { pod } => side::compare(acting, pod).await,
             Self::MoveService { service, from, to } => {
                 service::lead(acting, service, from, to).await
             }
             Self::AwaitStatistics { .. } => side::await_statistics(acting).await,
+            Self::DropClone {
+                snapshot,
+                claim,
+                dump,
+            } => rehearse::drop_clone(acting, snapshot.as_deref(), claim, dump.as_ref()).await,
+            Self::DumpClaim { place, uid, gid } => dump::make_room(acting, place, *uid, *gid).await,
+            Self::TakeDump { place, source } => take::dump(acting, place, source).await,
+            Self::RemoveDump { place, uid, gid } => dump::remove(acting, place, *uid, *gid).await,
             Self::RemoveFiles { runs } => back::remove_files(acting, runs).await,
             Self::Delete { object } => back::delete(acting, object).await,
         }
@@ -353,6 +392,12 @@ impl fmt::Display for Step {
             Self::Observe { .. } => f.write_str("record what verification compares with"),
             Self::Stop { .. } => f.write_str("stop the old server"),
             Self::Snapshot { name, .. } => write!(f, "snapshot the data claim as {name}"),
+            Self::DumpClaim { place, .. } => match &place.size {
+                Some(size) => write!(f, "make claim {} of {size} for the dump", place.claim),
+                None => write!(f, "make room for the dump on claim {}", place.claim),
+            },
+            Self::TakeDump { place, .. } => write!(f, "dump the running server to {place}"),
+            Self::RemoveDump { place, .. } => write!(f, "remove dump {place}"),
             Self::AwaitUpgrade { by_dump: false } => f.write_str("run pg_upgrade behind the guard"),
             Self::AwaitUpgrade { by_dump: true } => {
                 f.write_str("dump the old cluster and load the new one behind the guard")

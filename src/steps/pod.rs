@@ -14,7 +14,7 @@ use crate::k8s::K8s;
 use crate::k8s::names;
 use crate::k8s::wait::{Progress, WaitError, wait_for};
 use crate::k8s::write::{create_or_adopt, delete_own};
-use crate::manifests::pod::{Blueprint, config_map, pod};
+use crate::manifests::pod::{Blueprint, DUMPS, config_map, pod};
 use crate::record::{Record, Upgrade};
 
 /// The files of the worker's plan that are not environment: written by `plan`, kept in the pod's ConfigMap.
@@ -62,6 +62,8 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             claim: claim.as_deref(),
             snapshot_claim: None,
             live_claim: None,
+            dump_claim: upgrade.dump.as_ref().map(|place| place.claim.as_str()),
+            login: None,
             empty_claim: false,
             env: &env,
             restart: true,
@@ -117,6 +119,13 @@ pub(crate) fn worker_env(record: &Record, upgrade: &Upgrade) -> BTreeMap<String,
         ("PGUP_JOBS", upgrade.jobs.to_string()),
     ] {
         env.insert(name.to_owned(), value);
+    }
+    if let Some(place) = &upgrade.dump {
+        let directory = format!("{DUMPS}/{}", place.directory);
+        env.insert("PGUP_DUMP".to_owned(), directory);
+        if !record.is_rehearsal() {
+            env.insert("PGUP_DUMP_KEEP".to_owned(), "1".to_owned());
+        }
     }
     env
 }

@@ -6,12 +6,13 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::{Value, json};
 
 use super::errand::Errand;
-use super::{copy, pod, worker};
+use super::{copy, dump, pod, worker};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::k8s::snapshot::VolumeSnapshot;
 use crate::k8s::write::delete_own;
 use crate::plan::rehearse::{predicted_ms, strayed};
+use crate::record::DumpPlace;
 use crate::verify;
 
 const MODE: &str = "rehearse";
@@ -24,9 +25,12 @@ pub(super) async fn rehearse(acting: &mut Acting<'_>, claim: &str, copied: bool)
         env.insert("PGUP_LABEL".to_owned(), "1".to_owned());
     }
     env.insert("PGUP_VERIFY".to_owned(), acting.record.asked.verify.clone());
+    let upgrade = acting.record.upgrade.as_ref();
+    let dump_claim = upgrade.and_then(|u| u.dump.as_ref().map(|place| place.claim.clone()));
     let errand = Errand {
         env,
         claim: Some(claim),
+        dump_claim: dump_claim.as_deref(),
         ends: &["rehearsed", "refused", "exit"],
         ..Errand::new(MODE)
     };
@@ -96,6 +100,7 @@ pub(super) async fn drop_clone(
     acting: &mut Acting<'_>,
     snapshot: Option<&str>,
     claim: &str,
+    dump: Option<&DumpPlace>,
 ) -> Result<String> {
     let k8s = acting.k8s;
     let copying: &[&str] = if snapshot.is_none() {
@@ -105,6 +110,9 @@ pub(super) async fn drop_clone(
     };
     for mode in copying.iter().chain(&[MODE]) {
         pod::remove(k8s, &Errand::new(mode).pod_name(&acting.record.run)).await?;
+    }
+    if let Some(place) = dump {
+        dump::drop_rehearsed(acting, place).await?;
     }
     delete_own(&k8s.api::<PersistentVolumeClaim>(), claim)
         .await

@@ -129,6 +129,8 @@ impl Carrier<'_> {
             claim: None,
             snapshot_claim: None,
             live_claim: None,
+            dump_claim: None,
+            login: None,
             empty_claim: false,
             env,
             restart: true,

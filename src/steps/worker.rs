@@ -241,6 +241,7 @@ pub async fn await_result(acting: &mut Acting<'_>) -> Result<String> {
         }
     })?;
     acting.record.result = Some(result.clone());
+    super::dump::keep(acting, &result["dump"]);
     let by_dump = acting
         .record
         .upgrade

@@ -32,9 +32,25 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
         .says("equal")
         .json();
     assert!(report["predictedOutageMs"].as_u64() > Some(0), "{report}");
-    pg.runs(17, "--method dump --data-checksums")
+    space
+        .plugin("run --to 17 --dump-claim 1Gi -y")
+        .exits(2)
+        .says("--method dump");
+    space
+        .plugin("preflight --to 17 --method dump --dump-claim nowhere --no-schema-restore")
+        .exits(3)
+        .says("dump-claim")
+        .says("no PersistentVolumeClaim nowhere");
+    let claims = space.kubectl("get pvc -o name");
+    pg.runs(17, "--method dump --dump-claim 1Gi --data-checksums")
         .exits(0)
         .says("rows");
+    assert_ne!(space.kubectl("get pvc -o name"), claims);
+    let dump = space.plugin("status -o json").exits(0).json()["dumps"][0].clone();
+    assert!(
+        dump["sealed"] == true && dump["bytes"].as_u64() > Some(10_000),
+        "{dump:#}"
+    );
     assert_eq!(pg.major(), 17);
     assert_eq!(pg.sql("postgres", "SHOW data_checksums"), "on");
     pg.sql("plain", "DROP EXTENSION pg_stat_statements");
@@ -49,5 +65,49 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
         .plugin("run --to 17 --method dump --dry-run=server")
         .exits(0)
         .says("dump the old cluster");
+    let left = space.plugin("cleanup --list").exits(0);
+    left.says("a dump");
+    space.plugin("cleanup --min-age 0s -y").exits(0);
+    assert_eq!(space.kubectl("get pvc -o name"), claims);
+    assert_eq!(space.leftovers(), [""; 0]);
+    space
+        .plugin("snapshot --method dump")
+        .exits(2)
+        .says("--dump-claim 5Gi");
+    space.apply("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: backups}, spec: {accessModes: [ReadWriteOnce], storageClassName: ext4-nosnap, resources: {requests: {storage: 1Gi}}}}");
+    let taken = "snapshot --method dump --dump-claim backups -o json -y";
+    let mut first = space.start(taken);
+    first.wait_for("started  dump the running server");
+    first.kill();
+    let run = space.plugin(taken).exits(0).says("going on with the dump");
+    let dumps = run.json()["dumps"].clone();
+    assert!(
+        dumps[0]["sealed"] == true && dumps[0]["claim"] == "backups" && dumps[1].is_null(),
+        "{dumps:#}"
+    );
+    space.plugin("status").exits(0).says("on claim backups");
+    let here = tempfile::tempdir().unwrap();
+    let path = |name: &str| here.path().join(name).display().to_string();
+    let (whole, again) = (path("whole.tar"), path("again.tar"));
+    let download = |file: &str| space.plugin(&format!("snapshot --method dump --download {file}"));
+    download(&whole).exits(0).says("every checksum is right");
+    download(&whole).exits(2).says("not overwritten");
+    let bytes = std::fs::read(&whole).unwrap();
+    std::fs::write(format!("{again}.part"), &bytes[..bytes.len() / 2]).unwrap();
+    download(&again).exits(0).says("were there");
+    assert!(std::fs::read(&again).unwrap() == bytes);
+    let check = format!(
+        "cd {} && tar -xf whole.tar && cd pg-upgrade-*-taken && sha256sum --quiet -c manifest",
+        here.path().display()
+    );
+    let unpacked = std::process::Command::new("sh")
+        .args(["-c", &check])
+        .status();
+    assert!(unpacked.unwrap().success());
+    let left = space.plugin("cleanup --list").exits(0);
+    left.says("on claim backups");
+    space.plugin("cleanup --min-age 0s -y").exits(0);
+    space.kubectl("get pvc backups");
+    assert_eq!(space.leftovers(), [""; 0]);
     space.assert_password_is_nowhere();
 }

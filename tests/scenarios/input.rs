@@ -23,6 +23,8 @@ fn wrong_input_is_said_before_anything_is_asked_of_the_server() {
         &["run", "pg", "--image", ""],
         &["run", "pg", "--to", "17", "--transfer", "teleport"],
         &["run", "pg", "--to", "17", "--method", "magic"],
+        &["run", "pg", "--to", "17", "--dump-claim", "5GB"],
+        &["run", "pg", "--to", "17", "--dump-claim", "Not A Claim"],
         &["run", "pg", "--to", "17", "--snapshot", "Not A Class"],
         &["run", "pg", "--to", "17", "--verify", "never"],
         &["run", "pg", "--to", "17", "--apps", "pod/x"],
@@ -52,6 +54,15 @@ fn wrong_input_is_said_before_anything_is_asked_of_the_server() {
         &["cleanup", "pg", "--min-age", "old"],
         &["status", "-o", "wide=1"],
         &["snapshot", "pg", "--timeout", "never"],
+        &["snapshot", "pg", "--method", "tape"],
+        &[
+            "snapshot",
+            "pg",
+            "--method",
+            "dump",
+            "--password-secret",
+            "A B",
+        ],
         &["completion", "tcsh-ish"],
     ];
     for words in lines {

@@ -36,13 +36,46 @@ recoded() {
   is "$(query "$test_name-new" 17 postgres "$dump_facts")" "$(<"$base/pods/$test_name-more")" databases
   is "$(query "$test_name-new" 17 postgres "$made")" "a ENCODING = 'x' WITH TEMPLATE = template0 ENCODING = 'y' UTF8 i de-DE|app UTF8 i de-DE|o'b\"r=\\\\ x UTF8 i de-DE|postgres UTF8 i de-DE|template0 UTF8 i de-DE|template1 UTF8 i de-DE|on" made
   is "$(query "$test_name-new" 17 "a ENCODING = 'x' WITH TEMPLATE = template0 ENCODING = 'y'" "select string_agg(word, ' ' order by word) || octet_length(max(word)) from words")" 'Ähre Apfel Zebra5' words
-  is "$(<"$workdir/r1/loaded")" 'encoding provider locale collate ctype checksums' otherwise
+  is "$(<"$workdir/r1/otherwise")" 'encoding provider locale collate ctype checksums' otherwise
 }
 recode_tweak() {
   dump_more="$dump_more; create database \"a ENCODING = 'x' WITH TEMPLATE = template0 ENCODING = 'y'\" encoding LATIN1 locale 'C' template template0" dump_tweak "$@"
   server_start "$test_name-latin" 13
   query "$test_name-latin" 13 "a ENCODING = 'x' WITH TEMPLATE = template0 ENCODING = 'y'" "create table words as select unnest(array['Zebra', U&'\\00C4hre', 'Apfel']) as word; create index on words (word)"
   server_stop "$test_name-latin"
+}
+
+# errand MODE: a pod that mounts nothing but the dump's claim; its last line.
+errand() {
+  local dir
+  dir=$(pod_dir "$test_name-$1" "$uid")
+  printf '%s\n' PATH=/usr/bin:/bin "PGUP_MODE=$1" PGUP_WORK=/vol "PGUP_DUMP=/vol/${2:-pg-upgrade-r1-dump}" > "$dir/env"
+  vol=$claim pod_start "$test_name-$1" "${to:-18}" sh /scripts/worker.sh
+  pod_wait "$test_name-$1" || true
+  grep -v '"event":"exit"' "$dir/out" | tail -n 1
+}
+
+# on_claim ARGS...: as dumped, with the dump on a claim of its own, where it is kept.
+on_claim() {
+  claim=$base/vol/$test_name-claim
+  need 18
+  mkdir -p "$claim/lost+found"
+  chmod 0755 "$claim"
+  is "$(errand dump-room | jq -c '[.reason, .empty]')" '["not_writable",true]'
+  chown "root:$uid" "$claim"
+  chmod 2775 "$claim"
+  is "$(errand dump-room | jq -c '[.event, .free > 1000000]')" '["made",true]'
+  pod_dir "$test_name-up" "$uid" > /dev/null
+  echo "$claim" > "$base/pods/$test_name-up/SNAP"
+  dumped "$@" PGUP_DUMP=/snap/pg-upgrade-r1-dump PGUP_DUMP_KEEP=1
+  dump=$claim/pg-upgrade-r1-dump
+  (cd "$dump" && sha256sum --quiet -c manifest)
+  is "$(jq -r .dump.sealed <<< "$result")" true sealed
+  is "$(jq ".dump.bytes >= $(du -sb "$dump" | cut -f1) * 9 / 10" <<< "$result")" true bytes
+  is "$(errand dump-remove '../pgdata' | jq -r .reason)" outside
+  is "$(errand dump-remove other | jq -r .reason)" outside
+  is "$(errand dump-remove | jq -r .event)" removed
+  [[ ! -e $dump && -d $claim/lost+found ]]
 }
 
 # A view that the new version refuses: everything else goes back.
@@ -120,6 +153,8 @@ sealed_then() {
   # The file outlives the container as an emptyDir does, and is let go after its end.
   pod_kill "$test_name-up"
   "$1"
+  # The lock of the killed server names a process that there is.
+  sed -i '1s/.*/1/' "$base/pods/$test_name-up/work/sock/.s.PGSQL.50433.lock"
   rm "$base/pods/$test_name-up/work/hold"
   fresh
   worker
@@ -180,5 +215,6 @@ t 'dump that was changed is made again' dumps_again
 t '13 to 17 by dump' dumped v13 13 17 ext4
 t '15 to 18 by dump into another locale' dumped v15 15 18 ext4 PGUP_AS_PROVIDER=libc PGUP_AS_LOCALE=C.utf8
 t '13 to 17 by dump into another encoding' recoded
+t '15 to 18 by dump on a claim of its own' on_claim v15 15 18 ext4
 complaint='datlastsysoid does not exist' t 'dump goes back when the load fails' dump_fails
 complaint='No space left' t 'dump goes back when the disk is full' full_disk 120

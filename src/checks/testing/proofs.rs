@@ -79,6 +79,13 @@ const PROOFS: &[(&str, Proof)] = &[
             "a_quota_without_room_for_the_upgrade_pod_is_told_before_the_outage",
         ),
     ),
+    (
+        "dump-claim",
+        Cluster(
+            "dump",
+            "what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive",
+        ),
+    ),
     ("encoding-conversions", THIRTEEN),
     ("extension-updates", Recorded("13-rich", "17")),
     ("extensions", THIRTEEN),

@@ -25,6 +25,7 @@ fn survey(mut input: CheckInput, clients: Clients) -> Survey {
         wish: crate::postgres::initdb::Wish::default(),
         jobs: None,
         snapshot: "auto".to_owned(),
+        dump_claim: None,
         verify: "auto".to_owned(),
     };
     input.instance.owners = vec![Owner {

@@ -1,0 +1,272 @@
+//! A claim that a dump lies on: made, given a directory, and cleared of it again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use serde_json::Value;
+
+use super::errand::LIMIT;
+use super::pod;
+use super::worker::{self, Worker};
+use crate::error::{Exit, Failure, Result};
+use crate::exec::Acting;
+use crate::exec::store::instance_label;
+use crate::facts::instance::InstanceFacts;
+use crate::k8s::names;
+use crate::k8s::wait::{Progress, wait_for};
+use crate::k8s::write::{create_or_adopt, delete_own};
+use crate::manifests::claim;
+use crate::manifests::login::Login;
+use crate::manifests::pod::Blueprint;
+use crate::output::human_bytes;
+use crate::plan::upgrade::VOLUME;
+use crate::record::{DumpEntry, DumpPlace};
+
+const ROOM: &str = "dump-room";
+const REMOVE: &str = "dump-remove";
+
+/// The claim that the run makes; none where the dump goes to one of the user's.
+///
+/// # Errors
+/// When it cannot be built.
+pub(super) fn object(
+    instance: &InstanceFacts,
+    run: &str,
+    place: &DumpPlace,
+) -> Result<Option<PersistentVolumeClaim>> {
+    let (Some(size), Some(like)) = (&place.size, &instance.claim) else {
+        return Ok(None);
+    };
+    let label = instance_label(&instance.workload);
+    let object = claim::for_dump(&place.claim, like, size, &names::fit(run), &label);
+    Ok(Some(serde_json::from_value(object)?))
+}
+
+/// Makes the claim, if it is the run's, and the dump's directory on it; both may exist already.
+pub(super) async fn make_room(
+    acting: &mut Acting<'_>,
+    place: &DumpPlace,
+    uid: i64,
+    gid: i64,
+) -> Result<String> {
+    if let Some(object) = object(&acting.record.instance, &acting.record.run, place)? {
+        let made = create_or_adopt(&acting.k8s.api(), &object).await;
+        made.map_err(|e| {
+            Failure::from(e).context(format!("creating PersistentVolumeClaim {}", place.claim))
+        })?;
+    }
+    if !acting.record.dumps.iter().any(|d| d.place == *place) {
+        acting.record.dumps.push(DumpEntry {
+            place: place.clone(),
+            at: acting.k8s.now(),
+            bytes: None,
+            sealed: false,
+        });
+    }
+    // The kubelet gives all files of a claim to its fsGroup, so only one without files gets any.
+    let made = place.size.is_some();
+    let mut said = errand(acting, ROOM, place, (uid, gid), made).await?;
+    if !made && said["empty"] == true {
+        said = errand(acting, ROOM, place, (uid, gid), true).await?;
+    }
+    if worker::name_of(&said) != "made" {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "the dump cannot be written to claim {}: {}",
+                place.claim,
+                worker::why(&said)
+            ),
+        )
+        .hint("the server was not touched; make its root writable for that user, or have a claim made: --dump-claim 5Gi"));
+    }
+    let free = said["free"].as_u64().unwrap_or(0);
+    if free < place.needed {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "claim {} has {} free, and the dump may take {}",
+                place.claim,
+                human_bytes(free),
+                human_bytes(place.needed)
+            ),
+        )
+        .hint("the server was not touched; grow the claim or name another"));
+    }
+    Ok(format!("{} free", human_bytes(free)))
+}
+
+/// Notes what the worker says of the dump that it has kept.
+pub(super) fn keep(acting: &mut Acting<'_>, said: &Value) {
+    let upgrade = acting.record.upgrade.as_ref();
+    let Some(place) = upgrade.and_then(|u| u.dump.clone()) else {
+        return;
+    };
+    let mut dumps = acting.record.dumps.iter_mut();
+    let Some(entry) = dumps.find(|dump| dump.place == place) else {
+        return;
+    };
+    entry.bytes = said["bytes"].as_u64();
+    entry.sealed = said["sealed"] == true;
+    if said.is_object() && !entry.sealed {
+        acting.ui.warn(format!(
+            "dump {place} was loaded, but could not be sealed with its checksums: do not keep it as a backup"
+        ));
+    }
+}
+
+/// Removes a dump from the user's claim; it may be gone already.
+pub(super) async fn remove(
+    acting: &mut Acting<'_>,
+    place: &DumpPlace,
+    uid: i64,
+    gid: i64,
+) -> Result<String> {
+    let said = errand(acting, REMOVE, place, (uid, gid), false).await?;
+    if worker::name_of(&said) != "removed" {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("dump {place} was not removed: {}", worker::why(&said)),
+        ));
+    }
+    acting.record.dumps.retain(|d| d.place != *place);
+    Ok(format!(
+        "{} freed",
+        human_bytes(said["bytes"].as_u64().unwrap_or(0))
+    ))
+}
+
+/// Takes away what a rehearsal has dumped: its claim, or its directory on the user's.
+pub(super) async fn drop_rehearsed(acting: &mut Acting<'_>, place: &DumpPlace) -> Result<()> {
+    let k8s = acting.k8s;
+    pod::remove(k8s, &pod_name(&acting.record.run, ROOM)).await?;
+    if place.size.is_some() {
+        let deleted = delete_own(&k8s.api::<PersistentVolumeClaim>(), &place.claim).await;
+        deleted.map_err(|e| {
+            Failure::from(e).context(format!("deleting PersistentVolumeClaim {}", place.claim))
+        })?;
+        acting.record.dumps.clear();
+    } else if let (Some(upgrade), false) = (&acting.record.upgrade, acting.record.dumps.is_empty())
+    {
+        let (uid, gid) = (upgrade.uid, upgrade.gid);
+        remove(acting, place, uid, gid).await?;
+    }
+    Ok(())
+}
+
+fn pod_name(run: &str, mode: &str) -> String {
+    names::name(&["pg-upgrade", run, mode])
+}
+
+/// What a pod does that mounts nothing but the dump's claim.
+pub(super) struct Task<'a> {
+    /// Its script.
+    pub(super) script: &'a str,
+    /// `PGUP_MODE`, and the end of the pod's name.
+    pub(super) mode: &'a str,
+    /// Claim and directory.
+    pub(super) place: &'a DumpPlace,
+    /// User and group of the pod.
+    pub(super) owner: (i64, i64),
+    /// The claim holds no files, so all of it may be given to the group.
+    pub(super) empty: bool,
+    /// More environment.
+    pub(super) env: BTreeMap<String, String>,
+    /// The login of the running server.
+    pub(super) login: Option<&'a Login>,
+}
+
+/// Runs an errand to its end; its last event.
+async fn errand(
+    acting: &Acting<'_>,
+    mode: &str,
+    place: &DumpPlace,
+    owner: (i64, i64),
+    empty: bool,
+) -> Result<Value> {
+    let task = Task {
+        script: "worker.sh",
+        mode,
+        place,
+        owner,
+        empty,
+        env: BTreeMap::new(),
+        login: None,
+    };
+    // One that a killed client has left may have another group.
+    pod::remove(acting.k8s, &pod_name(&acting.record.run, mode)).await?;
+    let mut worker = start(acting, &task).await?;
+    let said = worker
+        .wait_for(&["made", "removed", "refused"], LIMIT, |event| {
+            acting.note(worker::name_of(event));
+        })
+        .await?;
+    pod::remove(acting.k8s, worker.pod()).await?;
+    Ok(said)
+}
+
+/// Waits until no pod of this name is being deleted: it would be taken for the new one.
+async fn await_no_ending(acting: &Acting<'_>, name: &str) -> Result<()> {
+    let ended = |pod: Option<&Pod>| match pod {
+        Some(pod) if pod.metadata.deletion_timestamp.is_some() => {
+            Progress::Waiting("the pod before it ends".to_owned())
+        }
+        _ => Progress::Done(()),
+    };
+    let api = acting.k8s.api::<Pod>();
+    let limit = Duration::from_secs(120);
+    let waited = wait_for(api, name, limit, ended, |text| acting.note(text)).await;
+    waited.map_err(|e| Failure::from(e).context(format!("waiting for the end of Pod {name}")))
+}
+
+/// Makes the pod of a task beside the server, or finds it, and follows it.
+pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker> {
+    let (k8s, instance) = (acting.k8s, &acting.record.instance);
+    let name = pod_name(&acting.record.run, task.mode);
+    let template = crate::discover::target::template(k8s, acting.record.target()).await?;
+    // The server's own image is on its node already.
+    let image = template
+        .containers
+        .iter()
+        .find(|c| c.name == instance.container)
+        .and_then(|c| c.image.clone())
+        .unwrap_or_else(|| instance.image.clone());
+    let mut env = task.env.clone();
+    env.extend(
+        [
+            ("PGUP_MODE", task.mode.to_owned()),
+            ("PGUP_WORK", VOLUME.to_owned()),
+            ("PGUP_DUMP", format!("{VOLUME}/{}", task.place.directory)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    let groups: Vec<i64> = instance.fs_group.into_iter().collect();
+    let blueprint = Blueprint {
+        name: &name,
+        run: &names::fit(&acting.record.run),
+        instance: &instance_label(&instance.workload),
+        part: "errand",
+        script: task.script,
+        old_image: None,
+        image: &image,
+        node: instance.pod.as_ref().map(|pod| pod.node.as_str()),
+        uid: task.owner.0,
+        gid: task.owner.1,
+        groups: &groups,
+        claim: Some(&task.place.claim),
+        snapshot_claim: None,
+        live_claim: None,
+        dump_claim: None,
+        login: task.login,
+        empty_claim: task.empty,
+        env: &env,
+        restart: true,
+        container: &instance.container,
+        template: &template,
+    };
+    await_no_ending(acting, &name).await?;
+    pod::create(k8s, &blueprint, &BTreeMap::new()).await?;
+    pod::await_started(acting, &name).await?;
+    Ok(Worker::attach(k8s, &name))
+}
