@@ -104,6 +104,9 @@ pub enum Method {
     PgUpgrade,
     /// `pg_dump` and `pg_restore` on the same claim: for what `pg_upgrade` refuses, such as another C library.
     Dump,
+    /// The data comes from a dump that is there already: what `restore --from dump` asks for.
+    #[value(skip)]
+    Load,
 }
 
 /// `--transfer`.

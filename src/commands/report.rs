@@ -188,7 +188,9 @@ fn step_tone(state: StepState) -> Tone {
 
 fn state_tone(state: RunState) -> Tone {
     match state {
-        RunState::Upgraded | RunState::Restored | RunState::Rehearsed => Tone::Good,
+        RunState::Upgraded | RunState::Loaded | RunState::Restored | RunState::Rehearsed => {
+            Tone::Good
+        }
         RunState::Open => Tone::Warn,
         RunState::Failed | RunState::HalfWay => Tone::Bad,
         RunState::Cleaned | RunState::Resumed => Tone::Dim,

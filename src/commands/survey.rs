@@ -24,7 +24,7 @@ use crate::plan::rehearse as rehearsal;
 use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
 use crate::postgres::version::{MajorVersion, UnsupportedPair, supported_pair};
-use crate::record::{DUMP, Upgrade};
+use crate::record::{DUMP, LOAD, Upgrade};
 use crate::steps::Step;
 
 use super::Session;
@@ -307,6 +307,7 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
         transfer: match options.method {
             Method::PgUpgrade => options.transfer.as_str(),
             Method::Dump => DUMP,
+            Method::Load => LOAD,
         }
         .to_owned(),
         jobs: options.jobs,

@@ -50,6 +50,9 @@ pub async fn run(args: &UpgradeArgs, session: &Session, out: &mut dyn Write) -> 
     execute(&wish, session, &args.output, out).await
 }
 
+/// The command of runs that load a dump, in the record.
+pub(super) const LOAD_COMMAND: &str = "restore --from dump";
+
 /// What `upgrade` and `run` have in common.
 pub(super) struct Wish<'a> {
     pub(super) command: &'static str,
@@ -164,7 +167,7 @@ pub(super) async fn execute(
 }
 
 /// Goes on where an earlier client stopped or was killed.
-async fn go_on(
+pub(super) async fn go_on(
     session: &Session,
     mut run: Run,
     output: &OutputArgs,
@@ -186,7 +189,7 @@ async fn go_on(
     report(session, output, out, &run, outcome)
 }
 
-async fn begin(
+pub(super) async fn begin(
     wish: &Wish<'_>,
     session: &Session,
     survey: &Survey,
@@ -229,17 +232,17 @@ async fn begin(
 async fn finish(session: &Session, run: &mut Run, lease: &Lease) -> Result<()> {
     runs::execute_or_back(session, run, lease).await?;
     let back = run.record.steps.iter().any(|e| e.phase == Phase::Back);
-    run.record.state = if back {
-        RunState::Failed
-    } else {
-        RunState::Upgraded
+    run.record.state = match (back, run.record.is_load()) {
+        (true, _) => RunState::Failed,
+        (false, true) => RunState::Loaded,
+        (false, false) => RunState::Upgraded,
     };
     run.record.finished_at = Some(session.k8s.now());
     run.store.save(&run.record).await
 }
 
 /// A run of this instance that was begun and not finished.
-async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
+pub(super) async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
     let named = if let Some(name) = &wish.target.target {
         target::named(&session.k8s, name).await
     } else {
@@ -268,14 +271,25 @@ async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
             ),
         );
     }
-    Ok(run.filter(|r| {
+    let run = run.filter(|r| {
         r.record.state == RunState::Open
             && r.record.upgrade.is_some()
             && r.record
                 .steps
                 .iter()
                 .any(|e| matches!(e.state, StepState::Pending | StepState::Started))
-    }))
+    });
+    match run {
+        Some(run) if run.record.is_load() != (wish.command == LOAD_COMMAND) => {
+            let began = &run.record.asked.command;
+            Err(Failure::refused(format!(
+                "run {} of {id}, begun by {began}, is not finished",
+                run.record.run
+            ))
+            .hint("nothing was changed; finish it first by the same command again"))
+        }
+        run => Ok(run),
+    }
 }
 
 /// The server already is what was asked for: nothing to do, exit code 0.
@@ -362,7 +376,7 @@ async fn unchanged(session: &Session, survey: &Survey) -> Result<()> {
     Ok(())
 }
 
-fn report(
+pub(super) fn report(
     session: &Session,
     output: &OutputArgs,
     out: &mut dyn Write,

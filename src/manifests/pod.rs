@@ -22,6 +22,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("dumped.sh", include_str!("../scripts/dumped.sh")),
     ("claimed.sh", include_str!("../scripts/claimed.sh")),
     ("load.sh", include_str!("../scripts/load.sh")),
+    ("given.sh", include_str!("../scripts/given.sh")),
+    ("held.awk", include_str!("../scripts/held.awk")),
     ("back.sh", include_str!("../scripts/back.sh")),
     ("adopt.sh", include_str!("../scripts/adopt.sh")),
     ("copy.sh", include_str!("../scripts/copy.sh")),

@@ -3,6 +3,7 @@
 pub mod back;
 pub mod bring_up;
 pub mod dump;
+pub mod load;
 pub mod outlook;
 pub mod quiesce;
 pub mod rehearse;

@@ -8,7 +8,7 @@ use crate::facts::server::ServerFacts;
 use crate::facts::target::TargetFacts;
 use crate::k8s::names;
 use crate::postgres::upgrade_args;
-use crate::record::{self, DUMP, DumpPlace, Phase, Upgrade};
+use crate::record::{self, DUMP, DumpPlace, LOAD, Phase, Upgrade};
 use crate::steps::Step;
 
 /// Seconds that the new server may take to be ready.
@@ -27,7 +27,7 @@ pub struct Request {
     pub run: String,
     /// Image to go to.
     pub image: String,
-    /// `auto`, `clone`, `link`, `copy` or `swap`; or [`DUMP`].
+    /// `auto`, `clone`, `link`, `copy` or `swap`; or [`DUMP`] or [`LOAD`].
     pub transfer: String,
     /// `--jobs`.
     pub jobs: Option<u32>,
@@ -77,6 +77,7 @@ pub fn transfer(
             no_snapshot_reason(instance)
         )),
         DUMP => choice(DUMP, "pg_dump and pg_restore, as asked for"),
+        LOAD => choice(LOAD, "the data comes from a dump"),
         mode => choice(mode, "as asked for"),
     }
 }
@@ -188,6 +189,7 @@ pub fn decide(
             .dump_claim
             .as_ref()
             .map(|claim| dump::place(&request.run, claim, data_bytes(server, target).unwrap_or(0))),
+        load: None,
     })
 }
 

@@ -3,6 +3,7 @@
 //! One ConfigMap per run holds it as JSON. Fields are only ever added; `format` changes when they are not.
 
 mod dump;
+mod load;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::k8s::names;
 use crate::steps::Step;
 
 pub use dump::{DumpEntry, DumpPlace};
+pub use load::{LOAD, Load};
 
 /// Version of the record's shape.
 pub const FORMAT: u32 = 1;
@@ -110,7 +112,7 @@ pub struct Upgrade {
     pub old_image: String,
     /// New image.
     pub new_image: String,
-    /// Transfer mode that was chosen: `clone`, `link`, `copy` or `swap`; or [`DUMP`].
+    /// Transfer mode that was chosen: `clone`, `link`, `copy` or `swap`; or [`DUMP`] or [`LOAD`].
     pub transfer: String,
     /// Why that mode.
     pub transfer_reason: String,
@@ -151,6 +153,9 @@ pub struct Upgrade {
     /// Where the dump lies when it lies on a claim of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<DumpPlace>,
+    /// The dump that is loaded, where no data is upgraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
 }
 
 /// One volume snapshot of the run.
@@ -173,6 +178,8 @@ pub enum RunState {
     Open,
     /// The instance is on the new version.
     Upgraded,
+    /// The instance holds what a dump held.
+    Loaded,
     /// It failed and the instance is on the old version.
     Failed,
     /// It stopped half-way.
@@ -192,6 +199,7 @@ impl fmt::Display for RunState {
         f.write_str(match self {
             Self::Open => "open",
             Self::Upgraded => "upgraded",
+            Self::Loaded => "loaded",
             Self::Failed => "failed",
             Self::HalfWay => "half-way",
             Self::Restored => "restored",
@@ -312,6 +320,11 @@ impl Record {
     /// It only tries the upgrade on a copy: nothing of the instance is changed.
     pub fn is_rehearsal(&self) -> bool {
         self.asked.command == "rehearse"
+    }
+
+    /// It replaces the data by what a dump holds: the version stays.
+    pub fn is_load(&self) -> bool {
+        self.upgrade.as_ref().is_some_and(|u| u.load.is_some())
     }
 
     /// Steps that still change the world: begun or done, and not taken back.

@@ -117,25 +117,44 @@ about() {
     "${of#*|}" "$MINOR" "${of%%|*}" "$JSON" "$NOW" "$contents" >"$DUMP/about.json"
 }
 
-load_all() {
-  # The new cluster has its superuser already; whatever else is wrong is told by a line of its own.
-  on_new postgres psql -Xq -f "$DUMP/globals.sql" >/dev/null 2>"$BOX/globals.err" || {
+# load_globals FILE: the new cluster has its superuser already; whatever else is wrong is told by a line of its own.
+load_globals() {
+  on_new postgres psql -Xq -f "$1" >/dev/null 2>"$BOX/globals.err" || {
     tail -n 5 "$BOX/globals.err"
     return 1
   }
   if grep 'ERROR:' "$BOX/globals.err" | grep -vF "role \"$SUPERUSER\" already exists"; then return 1; fi
   echo "Loading roles and settings  ok"
+}
+
+# load_database NAME [ARGUMENTS...]: an archive into the database that it makes.
+load_database() {
+  # These exist in every cluster; what is set for the database itself comes only with the database (pg_upgrade does the same).
+  case $1 in
+    postgres) load_how='--clean --create -d template1' ;;
+    template1) load_how='--clean --create -d postgres' ;;
+    *) load_how='--create -d postgres' ;;
+  esac
+  shift
+  # shellcheck disable=SC2086
+  on_new postgres pg_restore $load_how "$@"
+}
+
+load_all() {
+  load_globals "$DUMP/globals.sql" || return 1
   for oid in $(dumped_databases "$DUMP"); do
-    name=$(cat "$DUMP/$oid.name")
-    set -- --create -d postgres
-    # These exist in every cluster; what is set for the database itself comes only with the database (pg_upgrade does the same).
-    case $name in
-      postgres) set -- --clean --create -d template1 ;;
-      template1) set -- --clean --create -d postgres ;;
-    esac
-    on_new postgres pg_restore "$@" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1
+    load_database "$(cat "$DUMP/$oid.name")" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1
     echo "Loading database $oid  ok"
   done
+}
+
+# end_load: the new server stops; whoever calls this writes to the disk what the load has not synced on the way.
+end_load() {
+  "$NEW_BIN/pg_ctl" -D "$NEW" -m fast -w stop >/dev/null 2>&1 || {
+    echo "the new server does not stop:"
+    tail -n 15 "$BOX/test.log"
+    return 1
+  }
 }
 
 # make_dump: the old cluster into DUMP. Its seal is for a later attempt, so the load does not wait for it.
@@ -181,9 +200,5 @@ load_dump() {
   fi
   start_loading || return 1
   load_all || return 1
-  "$NEW_BIN/pg_ctl" -D "$NEW" -m fast -w stop >/dev/null 2>&1 || {
-    echo "the new server does not stop:"
-    tail -n 15 "$BOX/test.log"
-    return 1
-  }
+  end_load
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # Main container of the upgrade pod, NEW image: the only process that writes to the volume.
 # Each start reads the journal and goes on from there, so a kill at any line is an ordinary start.
-# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage, dump-room, dump-remove.
+# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage, look, dump-room, dump-remove.
 set -eu
 # shellcheck source=lib.sh disable=SC1091
 . "${0%/*}/lib.sh"
@@ -18,6 +18,8 @@ set -eu
 . "${0%/*}/dumped.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
+# shellcheck source=given.sh disable=SC1091
+. "${0%/*}/given.sh"
 # shellcheck source=back.sh disable=SC1091
 . "${0%/*}/back.sh"
 # shellcheck source=adopt.sh disable=SC1091
@@ -395,6 +397,7 @@ case $MODE in
   copy) copy ;;
   rehearse) rehearse ;;
   usage) usage ;;
+  look) look ;;
   remove) remove ;;
   dump-room) dump_room ;;
   dump-remove) dump_remove ;;

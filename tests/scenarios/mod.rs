@@ -9,6 +9,7 @@ mod input;
 mod kubernetes;
 mod layouts;
 mod list;
+mod load;
 mod operators;
 mod refusals;
 mod rehearse;

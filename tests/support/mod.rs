@@ -7,7 +7,7 @@ mod space;
 mod writer;
 
 pub(crate) use cli::Cli;
-pub(crate) use server::{Instance, Server, assert_same};
+pub(crate) use server::{Instance, Server, assert_same, library};
 pub(crate) use space::Space;
 pub(crate) use writer::{App, Writer};
 
