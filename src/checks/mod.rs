@@ -237,14 +237,56 @@ const PG_UPGRADE_ONLY: &[&str] = &[
     "unicode",
 ];
 
+/// Checks of where the server runs and of who else uses it. What its databases hold does not matter to a load that replaces
+/// them; whether the dump fits is found out by reading it.
+const FOR_A_LOAD: &[&str] = &[
+    "access-mode",
+    "autoscaler",
+    "claim",
+    "claim-retention",
+    "claim-users",
+    "data-directory-mode",
+    "data-directory-owner",
+    "data-directory-place",
+    "disruption-budget",
+    "dry-run",
+    "grace-period",
+    "in-recovery",
+    "install-user",
+    "liveness-probe",
+    "logical-slots",
+    "managed-by",
+    "old-programs",
+    "operator-owned",
+    "partition",
+    "permissions",
+    "physical-slots",
+    "pod-ready",
+    "replicas",
+    "scaled-object",
+    "server-facts",
+    "service-mesh",
+    "standbys",
+    "superuser",
+    "tablespaces",
+    "update-strategy",
+    "vertical-autoscaler",
+    "volume",
+    "wal-archive",
+    "wal-directory",
+];
+
 /// Runs every check; never stops at the first finding. Blockers of the checks in `ignored` become warnings where they may.
 ///
 /// Worst findings come first; among equals the order of `ALL` holds.
 pub fn run_all(input: &CheckInput, ignored: &[String]) -> Vec<Finding> {
-    let dump = input.request.transfer == crate::record::DUMP;
     let asked = ALL
         .iter()
-        .filter(|check| !dump || !PG_UPGRADE_ONLY.contains(&check.id));
+        .filter(|check| match input.request.transfer.as_str() {
+            crate::record::DUMP => !PG_UPGRADE_ONLY.contains(&check.id),
+            crate::record::LOAD => FOR_A_LOAD.contains(&check.id),
+            _ => true,
+        });
     let mut findings: Vec<Finding> = asked.flat_map(|check| check.findings(input)).collect();
     for finding in &mut findings {
         if finding.severity == Severity::Blocker
@@ -288,6 +330,7 @@ mod tests {
         let ids: BTreeSet<&str> = ALL.iter().map(|check| check.id).collect();
         let only = |id: &&str| ids.contains(id);
         assert!(PG_UPGRADE_ONLY.iter().all(only), "{PG_UPGRADE_ONLY:?}");
+        assert!(FOR_A_LOAD.iter().all(only), "{FOR_A_LOAD:?}");
         assert_eq!(ids.len(), ALL.len());
         let files: BTreeSet<String> =
             std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/checks"))

@@ -139,6 +139,9 @@ pub enum Method {
     Dump,
     /// `pg_dump` and `pg_restore` from the server into another one that runs already.
     SideBySide,
+    /// The data comes from a dump that is there already: what `restore --from dump` asks for.
+    #[value(skip)]
+    Load,
 }
 
 /// `--transfer`.

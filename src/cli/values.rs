@@ -70,7 +70,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// A name of an object, or one of the words that take its place.
-pub(super) fn object_name(text: &str) -> Result<String, String> {
+pub(crate) fn object_name(text: &str) -> Result<String, String> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     if !text.is_empty() && text.len() <= 253 && text.chars().all(legal) {
         Ok(text.to_owned())

@@ -158,7 +158,7 @@ async fn leftovers(session: &Session, found: &Found, all: &[Run]) -> Result<Vec<
     for run in all {
         let record = &run.record;
         let ended = record.finished_at.unwrap_or(record.started_at);
-        let upgraded = record.state == RunState::Upgraded;
+        let upgraded = matches!(record.state, RunState::Upgraded | RunState::Loaded);
         if let (Some(upgrade), Some(bytes)) = (&record.upgrade, sizes.get(&record.run)) {
             left.push(Leftover {
                 what: format!("files in {}", upgrade.run_directory),

@@ -84,6 +84,12 @@ pub(super) fn tell(session: &Session, record: &Record) {
         Some(dir) => format!(" and env PGDATA={dir}"),
         None => String::new(),
     };
+    if record.is_load() {
+        return session.ui.say(format!(
+            "The data before is kept in {}/old-{}: restore --from archive puts it back, kubectl pg-upgrade cleanup removes it.",
+            upgrade.run_directory, upgrade.from
+        ));
+    }
     session.ui.say("Make it permanent:");
     let mut said = false;
     for owner in &record.instance.owners {

@@ -1,10 +1,11 @@
-//! `restore`: the old version back, data directory, image, replicas and clients.
+//! `restore`: the old version back, data directory, image, replicas and clients; or the data of a dump.
 
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
 
 use super::report::RunReport;
+use super::restore_dump::{self, DumpArgs};
 use super::{Session, runs};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
 use crate::discover::{Namespace, target};
@@ -17,20 +18,25 @@ use crate::plan::restore::{Source, archive_is_whole, choose_snapshot, steps};
 use crate::record::{Phase, Record, RunState, Upgrade};
 use crate::steps::Step;
 
-/// Put the old version back
+/// Put the old version back, or replace the data by a dump
 ///
 /// The server is stopped, the old data directory takes its place, image and replicas are as they were before the upgrade.
 /// What was written to the new version since is not in the old one; the new data directory is kept until cleanup.
+///
+/// --from dump loads a dump of this tool, or one of the user's (`pg_dump -Fc`, `-Fd`, `-Ft`, SQL text of `pg_dump` or `pg_dumpall`, also
+/// compressed), into a new data directory of the present version; --from archive goes back to the data before.
 #[derive(Args, Debug)]
 pub struct RestoreArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Where the old data comes from: the archived data directory on the volume (transfer modes clone and copy), a volume snapshot, or the old server of --method side-by-side, to which the Services lead again
+    /// Where the data comes from: the archived data directory on the volume (all but transfer modes link and swap), a volume snapshot, a dump, or the old server of --method side-by-side, to which the Services lead again
     #[arg(long, value_enum)]
     from: From,
     /// Name of the VolumeSnapshot (default: the newest of the run that was cut with the server stopped)
     #[arg(long, value_name = "NAME")]
     snapshot: Option<String>,
+    #[command(flatten)]
+    dump: DumpArgs,
     #[command(flatten)]
     act: ActArgs,
     #[command(flatten)]
@@ -42,6 +48,7 @@ enum From {
     Archive,
     Snapshot,
     Service,
+    Dump,
 }
 
 /// Restores.
@@ -49,6 +56,23 @@ enum From {
 /// # Errors
 /// Exit code 3 where that way back does not exist; exit code 6 when it stopped half-way (run it again).
 pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
+    if args.from == From::Dump {
+        if args.snapshot.is_some() {
+            return Err(Failure::usage("--snapshot goes with --from snapshot"));
+        }
+        let (target, act, output) = (&args.target, &args.act, &args.output);
+        return restore_dump::run(&args.dump, target, act, output, session, out).await;
+    }
+    if args.dump.is_said() {
+        return Err(Failure::usage(
+            "--dump-claim, --path and --database go with --from dump",
+        ));
+    }
+    old_version(args, session, out).await
+}
+
+/// Puts the old version back.
+async fn old_version(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
     let namespace = Namespace::read(&session.k8s).await?;
     let found = target::find(
         &session.k8s,
@@ -172,8 +196,8 @@ fn source(args: &RestoreArgs, record: &Record, upgrade: &Upgrade) -> Result<Sour
             }
             Source::Archive
         }
-        // Has been told apart before.
-        From::Snapshot | From::Service => Source::Snapshot(
+        // Have been told apart before.
+        From::Snapshot | From::Service | From::Dump => Source::Snapshot(
             choose_snapshot(record, args.snapshot.as_deref()).map_err(|why| {
                 Failure::refused(why).hint("nothing was changed; use --from archive")
             })?,

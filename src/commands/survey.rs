@@ -26,7 +26,7 @@ use crate::plan::rehearse as rehearsal;
 use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
 use crate::postgres::version::{MajorVersion, UnsupportedPair, supported_pair};
-use crate::record::{DUMP, Upgrade};
+use crate::record::{DUMP, LOAD, Upgrade};
 use crate::steps::Step;
 
 use super::Session;
@@ -376,6 +376,7 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
             Method::PgUpgrade => options.transfer.as_str(),
             // The other server has plans of its own.
             Method::Dump | Method::SideBySide => DUMP,
+            Method::Load => LOAD,
         }
         .to_owned(),
         wish: options.made_with.wish(),

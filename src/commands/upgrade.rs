@@ -56,6 +56,9 @@ pub async fn run(args: &UpgradeArgs, session: &Session, out: &mut dyn Write) -> 
     execute(&wish, session, &args.output, out).await
 }
 
+/// The command of runs that load a dump, in the record.
+pub(super) const LOAD_COMMAND: &str = "restore --from dump";
+
 /// What `upgrade` and `run` have in common.
 pub(super) struct Wish<'a> {
     pub(super) command: &'static str,
@@ -183,7 +186,7 @@ pub(super) async fn execute(
 }
 
 /// Goes on where an earlier client stopped or was killed.
-async fn go_on(
+pub(super) async fn go_on(
     wish: &Wish<'_>,
     session: &Session,
     mut run: Run,
@@ -206,7 +209,7 @@ async fn go_on(
     report(wish, session, output, out, &run, outcome)
 }
 
-async fn begin(
+pub(super) async fn begin(
     wish: &Wish<'_>,
     session: &Session,
     survey: &Survey,
@@ -249,24 +252,23 @@ async fn begin(
 pub(super) async fn finish(session: &Session, run: &mut Run, lease: &Lease) -> Result<()> {
     runs::execute_or_back(session, run, lease).await?;
     let back = run.record.steps.iter().any(|e| e.phase == Phase::Back);
-    let moved = run.record.upgrade.is_some()
-        || run
-            .record
-            .in_force()
-            .any(|e| matches!(e.step, Step::MoveService { .. }));
-    run.record.state = if back {
-        RunState::Failed
-    } else if moved {
-        RunState::Upgraded
-    } else {
-        RunState::Loaded
+    let loaded = run.record.is_load()
+        || run.record.upgrade.is_none()
+            && !run
+                .record
+                .in_force()
+                .any(|e| matches!(e.step, Step::MoveService { .. }));
+    run.record.state = match (back, loaded) {
+        (true, _) => RunState::Failed,
+        (false, true) => RunState::Loaded,
+        (false, false) => RunState::Upgraded,
     };
     run.record.finished_at = Some(session.k8s.now());
     run.store.save(&run.record).await
 }
 
 /// A run of this instance that was begun and not finished.
-async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
+pub(super) async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
     let named = if let Some(name) = &wish.target.target {
         target::named(&session.k8s, name).await
     } else {
@@ -295,14 +297,25 @@ async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<Run>> {
             ),
         );
     }
-    Ok(run.filter(|r| {
+    let run = run.filter(|r| {
         r.record.state == RunState::Open
             && r.record.has_plan()
             && r.record
                 .steps
                 .iter()
                 .any(|e| matches!(e.state, StepState::Pending | StepState::Started))
-    }))
+    });
+    match run {
+        Some(run) if run.record.is_load() != (wish.command == LOAD_COMMAND) => {
+            let began = &run.record.asked.command;
+            Err(Failure::refused(format!(
+                "run {} of {id}, begun by {began}, is not finished",
+                run.record.run
+            ))
+            .hint("nothing was changed; finish it first by the same command again"))
+        }
+        run => Ok(run),
+    }
 }
 
 /// The server already is what was asked for: nothing to do, exit code 0.

@@ -45,7 +45,7 @@ pub async fn run(args: &VacuumArgs, session: &Session, out: &mut dyn Write) -> R
     .await?;
     let mut all = runs::of(session, &found.facts.workload).await?;
     all.retain(|r| {
-        r.record.state == RunState::Upgraded
+        matches!(r.record.state, RunState::Upgraded | RunState::Loaded)
             || (r.record.state == RunState::Open
                 && r.record.upgrade.is_some()
                 && !r.record.is_rehearsal())

@@ -460,7 +460,7 @@ fn rows<T: DeserializeOwned>(found: Found) -> Option<Vec<T>> {
 }
 
 /// Names in SQL and shell to the names of our fields.
-pub(super) fn camel_case(value: Value) -> Value {
+pub(crate) fn camel_case(value: Value) -> Value {
     let Value::Object(row) = value else {
         return value;
     };

@@ -3,6 +3,7 @@
 pub mod clients;
 pub mod dry_run;
 pub mod dump_claim;
+pub mod given;
 pub mod image_files;
 pub mod instance;
 pub mod listed;

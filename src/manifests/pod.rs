@@ -25,6 +25,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("claimed.sh", include_str!("../scripts/claimed.sh")),
     ("load.sh", include_str!("../scripts/load.sh")),
     ("otherwise.sh", include_str!("../scripts/otherwise.sh")),
+    ("given.sh", include_str!("../scripts/given.sh")),
+    ("held.awk", include_str!("../scripts/held.awk")),
     ("back.sh", include_str!("../scripts/back.sh")),
     ("adopt.sh", include_str!("../scripts/adopt.sh")),
     ("copy.sh", include_str!("../scripts/copy.sh")),

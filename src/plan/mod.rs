@@ -4,6 +4,7 @@ pub mod back;
 pub mod bring_up;
 pub mod crossing;
 pub mod dump;
+pub mod load;
 pub mod outlook;
 pub mod quiesce;
 pub mod rehearse;

@@ -3,7 +3,7 @@
 use crate::facts::instance::InstanceFacts;
 use crate::k8s::names;
 use crate::plan::back::clients_back;
-use crate::record::{DUMP, Record, Upgrade};
+use crate::record::{DUMP, LOAD, Record, Upgrade};
 use crate::steps::Step;
 
 /// Seconds that the old server may take to be ready again.
@@ -39,7 +39,7 @@ pub fn choose_snapshot(record: &Record, named: Option<&str>) -> Result<String, S
 /// A sentence that says why it is not.
 pub fn archive_is_whole(upgrade: &Upgrade) -> Result<(), String> {
     match upgrade.transfer.as_str() {
-        "clone" | "copy" | DUMP => Ok(()),
+        "clone" | "copy" | DUMP | LOAD => Ok(()),
         mode => Err(format!(
             "the archived data directory shares its files with the new one (transfer mode {mode}), and the new server has written to them"
         )),

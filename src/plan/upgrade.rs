@@ -9,7 +9,7 @@ use crate::facts::target::TargetFacts;
 use crate::k8s::names;
 use crate::postgres::initdb::Wish;
 use crate::postgres::upgrade_args;
-use crate::record::{self, DUMP, DumpPlace, Phase, Upgrade};
+use crate::record::{self, DUMP, DumpPlace, LOAD, Phase, Upgrade};
 use crate::steps::Step;
 
 /// Seconds that the new server may take to be ready.
@@ -28,7 +28,7 @@ pub struct Request {
     pub run: String,
     /// Image to go to.
     pub image: String,
-    /// `auto`, `clone`, `link`, `copy` or `swap`; or [`DUMP`].
+    /// `auto`, `clone`, `link`, `copy` or `swap`; or [`DUMP`] or [`LOAD`].
     pub transfer: String,
     /// What the new cluster is made with, where it shall not be as the old one; only with [`DUMP`].
     pub wish: Wish,
@@ -84,6 +84,7 @@ pub fn transfer(
             DUMP,
             &format!("pg_dump and pg_restore, as asked for, into a cluster with {}", request.wish),
         ),
+        LOAD => choice(LOAD, "the data comes from a dump"),
         mode => choice(mode, "as asked for"),
     }
 }
@@ -197,6 +198,7 @@ pub fn decide(
             let name = names::name(&["pg-upgrade", &request.run, "dump"]);
             dump::place(name, claim, data_bytes(server, target).unwrap_or(0))
         }),
+        load: None,
     })
 }
 

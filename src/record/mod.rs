@@ -3,6 +3,7 @@
 //! One ConfigMap per run holds it as JSON. Fields are only ever added; `format` changes when they are not.
 
 mod dump;
+mod load;
 mod side;
 mod template;
 
@@ -19,6 +20,7 @@ use crate::k8s::names;
 use crate::steps::Step;
 
 pub use dump::{DumpEntry, DumpPlace};
+pub use load::{LOAD, Load};
 pub use side::{NewServer, RoleMap, Side};
 pub use template::{TemplateChange, with_image};
 
@@ -117,7 +119,7 @@ pub struct Upgrade {
     pub old_image: String,
     /// New image.
     pub new_image: String,
-    /// Transfer mode that was chosen: `clone`, `link`, `copy` or `swap`; or [`DUMP`].
+    /// Transfer mode that was chosen: `clone`, `link`, `copy` or `swap`; or [`DUMP`] or [`LOAD`].
     pub transfer: String,
     /// Why that mode.
     pub transfer_reason: String,
@@ -161,6 +163,9 @@ pub struct Upgrade {
     /// Where the dump lies when it lies on a claim of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<DumpPlace>,
+    /// The dump that is loaded, where no data is upgraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
 }
 
 /// One volume snapshot of the run.
@@ -183,6 +188,8 @@ pub enum RunState {
     Open,
     /// The instance is on the new version.
     Upgraded,
+    /// The instance holds what a dump held; or another server holds the same data, and clients were not led to it.
+    Loaded,
     /// It failed and the instance is on the old version.
     Failed,
     /// It stopped half-way.
@@ -195,8 +202,6 @@ pub enum RunState {
     Rehearsed,
     /// What it had stopped is back, and nothing else was done.
     Resumed,
-    /// Another server holds the same data, and clients were not led to it.
-    Loaded,
 }
 
 impl fmt::Display for RunState {
@@ -204,13 +209,13 @@ impl fmt::Display for RunState {
         f.write_str(match self {
             Self::Open => "open",
             Self::Upgraded => "upgraded",
+            Self::Loaded => "loaded",
             Self::Failed => "failed",
             Self::HalfWay => "half-way",
             Self::Restored => "restored",
             Self::Cleaned => "cleaned",
             Self::Rehearsed => "rehearsed",
             Self::Resumed => "resumed",
-            Self::Loaded => "loaded",
         })
     }
 }
@@ -326,6 +331,11 @@ impl Record {
     /// It only tries the upgrade on a copy: nothing of the instance is changed.
     pub fn is_rehearsal(&self) -> bool {
         self.asked.command == "rehearse"
+    }
+
+    /// It replaces the data by what a dump holds: the version stays.
+    pub fn is_load(&self) -> bool {
+        self.upgrade.as_ref().is_some_and(|u| u.load.is_some())
     }
 
     /// Steps that still change the world: begun or done, and not taken back.

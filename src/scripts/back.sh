@@ -46,7 +46,7 @@ go_back() {
   # On a full disk the journal needs the room; a dump is begun anew anyway.
   drop_dump "$WORK/dump"
   if [ -n "${PGUP_DUMP:-}" ] && [ ! -e "$PGUP_DUMP/manifest" ]; then drop_dump "$PGUP_DUMP"; fi
-  rm -f "$WORK/loaded" "$WORK/otherwise"
+  rm -f "$WORK/loaded" "$WORK/otherwise" "$WORK/reserve"
   if swapped; then
     json "$2"
     result "\"outcome\":\"failed\",\"back\":false,\"needs\":\"snapshot\",\"reason\":\"$1\",\"log_tail\":$JSON" lost
@@ -75,7 +75,7 @@ go_back_on() {
   failed_dir=$WORK/$FAILED
   if [ "$STEP" = back ]; then
     # What was loaded so far is worth nothing, and the old server needs the room.
-    if [ "$TRANSFER" = dump ] && [ "$MOVED" = 2 ]; then
+    if { [ "$TRANSFER" = dump ] || [ "$TRANSFER" = load ]; } && [ "$MOVED" = 2 ]; then
       trash "$NEW"
       empty_trash
     fi

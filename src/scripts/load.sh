@@ -126,30 +126,54 @@ about() {
     "${of#*|}" "$MINOR" "${of%%|*}" "$JSON" "$NOW" "$contents" >"$DUMP/about.json"
 }
 
-load_all() {
-  # The new cluster has its superuser already; whatever else is wrong is told by a line of its own.
-  on_new postgres psql -Xq -f "${GLOBALS:-$DUMP/globals.sql}" >/dev/null 2>"$BOX/globals.err" || {
+# load_globals FILE: the new cluster has its superuser already; whatever else is wrong is told by a line of its own.
+load_globals() {
+  on_new postgres psql -Xq -f "$1" >/dev/null 2>"$BOX/globals.err" || {
     tail -n 5 "$BOX/globals.err"
     return 1
   }
   if grep 'ERROR:' "$BOX/globals.err" | grep -vF "role \"$SUPERUSER\" already exists"; then return 1; fi
   echo "Loading roles and settings  ok"
+}
+
+# making NAME: sets FIRST to the database from which this one is made, and CLEAN to a flag or nothing. Two exist in every
+# cluster; what is set for the database itself comes only with the database (pg_upgrade does the same).
+making() {
+  FIRST=postgres CLEAN=
+  case $1 in
+    postgres) FIRST=template1 CLEAN=--clean ;;
+    template1) CLEAN=--clean ;;
+  esac
+}
+
+# load_database NAME [ARGUMENTS...]: an archive into the database that it makes.
+load_database() {
+  making "$1"
+  shift
+  # shellcheck disable=SC2086 # a flag or nothing
+  on_new postgres pg_restore --create $CLEAN -d "$FIRST" "$@"
+}
+
+load_all() {
+  load_globals "${GLOBALS:-$DUMP/globals.sql}" || return 1
   for oid in $(dumped_databases "$DUMP"); do
     name=$(cat "$DUMP/$oid.name")
-    # These exist in every cluster; what is set for the database itself comes only with the database (pg_upgrade does the same).
-    first=postgres clean=
-    case $name in
-      postgres) first=template1 clean=--clean ;;
-      template1) clean=--clean ;;
-    esac
     if made_otherwise; then
-      load_otherwise "$DUMP/$oid" || return 1
+      load_otherwise "$name" "$DUMP/$oid" || return 1
     else
-      # shellcheck disable=SC2086 # a flag or nothing
-      on_new postgres pg_restore --create $clean -d "$first" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1
+      load_database "$name" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1
     fi
     echo "Loading database $oid  ok"
   done
+}
+
+# end_load: the new server stops; whoever calls this writes to the disk what the load has not synced on the way.
+end_load() {
+  "$NEW_BIN/pg_ctl" -D "$NEW" -m fast -w stop >/dev/null 2>&1 || {
+    echo "the new server does not stop:"
+    tail -n 15 "$BOX/test.log"
+    return 1
+  }
 }
 
 # make_dump: the old cluster into DUMP. Its seal is for a later attempt, so the load does not wait for it.
@@ -196,9 +220,5 @@ load_dump() {
   fi
   start_loading || return 1
   load_all || return 1
-  "$NEW_BIN/pg_ctl" -D "$NEW" -m fast -w stop >/dev/null 2>&1 || {
-    echo "the new server does not stop:"
-    tail -n 15 "$BOX/test.log"
-    return 1
-  }
+  end_load
 }

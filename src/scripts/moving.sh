@@ -127,6 +127,8 @@ swapped() {
 
 # New-version directories in tablespaces belong to the new cluster of this run: `prepare` has seen that there were none.
 drop_tablespace_dirs() {
+  # Of one version both clusters' directories have the same name.
+  [ "$FROM" != "$TO" ] || return 0
   for entry in "$OLD"/pg_tblspc/*/"PG_${TO}_"*; do
     if [ -d "$entry" ]; then rm -rf "$entry"; fi
   done

@@ -99,6 +99,7 @@ attempt() {
       return 0
     fi
     stop_servers
+    rm -f "$WORK/reserve"
     # Another pod's mount has opened a data directory while we worked: that alone is worth another try.
     if [ "$retry" = 0 ] && permission_trouble && [ ! -e "$OLD/global/pg_control.old" ]; then
       retry=1
@@ -111,7 +112,7 @@ attempt() {
     fi
     failure_log
     case $TRANSFER in
-      dump) go_back dump "$TAIL" ;;
+      dump | load) go_back "$TRANSFER" "$TAIL" ;;
       *) go_back pg_upgrade "$TAIL" ;;
     esac
     return 0
@@ -147,7 +148,7 @@ failure_log() {
     find "$NEW/pg_upgrade_output.d" "$BOX/run" -name '*.txt' -type f -exec head -n 8 {} + 2>/dev/null
   } >"$BOX/failure" || :
   TAIL=$(head -c 3000 "$BOX/failure")
-  mkdir -p "$WORK/logs"
+  mkdir -p "$WORK/logs" || :
   cp -R "$BOX/run/." "$WORK/logs/" 2>/dev/null || :
 }
 
@@ -169,13 +170,18 @@ run_pg_upgrade() {
   UPGRADE_BEGIN=$NOW
   case $TRANSFER in
     dump) dump_and_load >"$BOX/fifo" 2>&1 & ;;
+    load) load_given >"$BOX/fifo" 2>&1 & ;;
     *) "$NEW_BIN/pg_upgrade" "$@" >"$BOX/fifo" 2>&1 & ;;
   esac
   UPGRADE_PID=$!
   event pg_upgrade "\"attempt\":$ATTEMPTS,\"since_stop_ms\":$((UPGRADE_BEGIN - SEEN))"
   carry &
   CARRY_PID=$!
-  sizes &
+  # A load has nothing to do with the files of the old cluster.
+  case $TRANSFER in
+    load) : & ;;
+    *) sizes & ;;
+  esac
   SIZES_PID=$!
   busy &
   BUSY_PID=$!
@@ -374,7 +380,9 @@ upgraded_result() {
   clock
   read -r carried_line <"$WORK/carried" || carried_line='"carried":[]'
   loaded_line=
-  [ ! -s "$WORK/loaded" ] || read -r loaded_line <"$WORK/loaded"
+  for file in "$WORK/loaded" "$WORK/held/loaded"; do
+    if [ -s "$file" ]; then read -r loaded_line <"$file"; fi
+  done
   result "\"outcome\":\"upgraded\",\"from\":\"$FROM\",\"to\":\"$TO\",\"version\":\"${NEW_VERSION:-}\",\"transfer\":\"$TRANSFER\",\"attempts\":$ATTEMPTS,\"armed_at\":$ARMED_AT,\"stop_seen_at\":$SEEN,\"guard_ms\":$((GUARDED_AT - SEEN)),\"pg_upgrade_begin_at\":$UPGRADE_BEGIN,\"pg_upgrade_end_at\":$UPGRADE_END,\"pg_upgrade_ms\":$((UPGRADE_END - UPGRADE_BEGIN)),\"place_ms\":$((NOW - UPGRADE_END)),\"outage_ms\":$((NOW - SEEN)),\"phases\":{${PHASES:-}},\"archive\":\"$OLD\",\"sizes\":\"$WORK/sizes\",$carried_line${loaded_line:+,$loaded_line}"
 }
 

@@ -207,7 +207,7 @@ prepare() {
   old_programs || refuse old_programs "the copied programs of PostgreSQL $FROM are not complete"
   new_programs || refuse new_programs "this image has no pg_upgrade of PostgreSQL $TO"
   case $TRANSFER in
-    clone | link | copy | dump) ;;
+    clone | link | copy | dump | load) ;;
     swap) [ "$TO" -ge 18 ] || refuse transfer "swap needs PostgreSQL 18" ;;
     *) refuse transfer "unknown transfer mode $TRANSFER" ;;
   esac
@@ -227,6 +227,12 @@ prepare() {
   journal_sync "$WORK"
   # Nothing has been moved yet in this state, so all of this is ours.
   for entry in "$OLD" "$ASIDE" "$CONF" "$CONF.tmp"; do trash "$entry"; done
+  if [ "$TRANSFER" = load ]; then
+    HELD=$WORK/held
+    look_given
+    # On a disk that the load has filled, the way back is still to be written down.
+    head -c 1048576 /dev/zero >"$WORK/reserve"
+  fi
   check_reflink
   old_conf >"$WORK/old.conf"
   new_conf >"$WORK/new.conf"

@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # Main container of the upgrade pod, NEW image: the only process that writes to the volume.
 # Each start reads the journal and goes on from there, so a kill at any line is an ordinary start.
-# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage, dump-room, dump-hold,
+# Modes (PGUP_MODE): upgrade (default), back, adopt, room, copy, rehearse, remove, usage, look, dump-room, dump-hold,
 # dump-remove.
 set -eu
 # shellcheck source=lib.sh disable=SC1091
@@ -21,6 +21,8 @@ set -eu
 . "${0%/*}/load.sh"
 # shellcheck source=otherwise.sh disable=SC1091
 . "${0%/*}/otherwise.sh"
+# shellcheck source=given.sh disable=SC1091
+. "${0%/*}/given.sh"
 # shellcheck source=back.sh disable=SC1091
 . "${0%/*}/back.sh"
 # shellcheck source=adopt.sh disable=SC1091
@@ -400,6 +402,7 @@ case $MODE in
   copy) copy ;;
   rehearse) rehearse ;;
   usage) usage ;;
+  look) look ;;
   remove) remove ;;
   dump-room) dump_room ;;
   dump-hold) dump_hold ;;

@@ -10,6 +10,7 @@ mod dry_run;
 mod dump;
 pub(crate) mod dump_access;
 mod errand;
+mod load;
 pub(crate) mod pod;
 mod rehearse;
 mod server;
@@ -121,6 +122,8 @@ pub enum Step {
         #[serde(default)]
         by_dump: bool,
     },
+    /// Waits until the worker has loaded a dump and compared what it loaded with it.
+    AwaitLoad,
     /// Waits until a volume snapshot is ready to use.
     AwaitSnapshot {
         /// Name of the VolumeSnapshot.
@@ -154,6 +157,8 @@ pub enum Step {
         /// `quick` or `counts`.
         level: String,
     },
+    /// Compares the server with what the worker has loaded.
+    VerifyLoad,
     /// Lets the upgrade pod end and removes it.
     Release {
         /// Name of the pod.
@@ -286,8 +291,10 @@ impl Step {
 
     /// Gives it back to them.
     pub fn ends_outage(&self) -> bool {
-        matches!(self, Self::AwaitServer { .. } | Self::Verify { .. })
-            || matches!(self, Self::Scale { from, to, .. } if to > from)
+        matches!(
+            self,
+            Self::AwaitServer { .. } | Self::Verify { .. } | Self::VerifyLoad
+        ) || matches!(self, Self::Scale { from, to, .. } if to > from)
     }
 
     /// Does it, or finds it done. Returns a few words on what came of it.
@@ -335,6 +342,8 @@ impl Step {
                 server::await_server(acting, *major, *seconds).await
             }
             Self::Verify { level } => verify::verify(acting, level).await,
+            Self::AwaitLoad => load::await_load(acting).await,
+            Self::VerifyLoad => load::verify(acting).await,
             Self::Vacuum { jobs } => vacuum::vacuum(acting, *jobs).await,
             Self::Down => server::down(acting).await,
             Self::GoBack => back::from_archive(acting).await,
@@ -415,6 +424,10 @@ impl fmt::Display for Step {
             }
             Self::AwaitServer { major, .. } => write!(f, "wait until PostgreSQL {major} answers"),
             Self::Verify { .. } => f.write_str("verify that nothing is missing"),
+            Self::AwaitLoad => {
+                f.write_str("load the dump behind the guard and compare what was loaded with it")
+            }
+            Self::VerifyLoad => f.write_str("verify that the server holds what was loaded"),
             Self::Release { .. } => f.write_str("remove the upgrade pod"),
             Self::Vacuum { .. } => f.write_str("statistics, extensions, indexes"),
             Self::Down => f.write_str("stop the server"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use kube::ResourceExt;
 
+use super::errand::LIMIT;
 use super::worker::{self, CONTAINER};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
@@ -62,7 +63,7 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             claim: claim.as_deref(),
             snapshot_claim: None,
             live_claim: None,
-            dump_claim: upgrade.dump.as_ref().map(|place| place.claim.as_str()),
+            dump_claim: dump_claim(upgrade),
             login: None,
             empty_claim: false,
             env: &env,
@@ -74,14 +75,16 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
     }
     await_started(acting, name).await?;
     let mut worker = worker::Worker::attach(k8s, name);
+    // A dump is read to its end once more.
+    let patience = if acting.record.is_load() {
+        LIMIT
+    } else {
+        Duration::from_secs(1800)
+    };
     let event = worker
-        .wait_for(
-            &["prepared", "refused", "result"],
-            Duration::from_secs(1800),
-            |event| {
-                acting.note(worker::name_of(event));
-            },
-        )
+        .wait_for(&["prepared", "refused", "result"], patience, |event| {
+            acting.note(worker::name_of(event));
+        })
         .await?;
     if worker::name_of(&event) == "result" {
         // A pod made again may have finished what the lost one began.
@@ -100,6 +103,12 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
         ))
         .hint("the old server was not touched")),
     }
+}
+
+/// The claim that a dump goes to, or comes from.
+fn dump_claim(upgrade: &Upgrade) -> Option<&str> {
+    let source = upgrade.load.as_ref().and_then(|load| load.claim.as_deref());
+    source.or(upgrade.dump.as_ref().map(|place| place.claim.as_str()))
 }
 
 /// The worker's environment: what the servers' facts gave, and where and how.

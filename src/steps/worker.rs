@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::k8s::K8s;
 use crate::k8s::logs::{LogError, LogFollower};
-use crate::record::DUMP;
+use crate::record::{DUMP, LOAD};
 
 /// Name of the main container of a pod of ours.
 pub const CONTAINER: &str = "worker";
@@ -242,15 +242,11 @@ pub async fn await_result(acting: &mut Acting<'_>) -> Result<String> {
     })?;
     acting.record.result = Some(result.clone());
     super::dump::keep(acting, &result["dump"]);
-    let by_dump = acting
-        .record
-        .upgrade
-        .as_ref()
-        .is_some_and(|u| u.transfer == DUMP);
-    let means = if by_dump {
-        "dump and load"
-    } else {
-        "pg_upgrade"
+    let transfer = acting.record.upgrade.as_ref().map(|u| u.transfer.as_str());
+    let means = match transfer {
+        Some(DUMP) => "dump and load",
+        Some(LOAD) => "load",
+        _ => "pg_upgrade",
     };
     if result["outcome"] == "upgraded" {
         let ms = result["pg_upgrade_ms"].as_u64().unwrap_or(0);

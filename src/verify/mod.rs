@@ -335,7 +335,8 @@ fn quoted(name: &str) -> String {
     }
 }
 
-fn counted(n: u64, noun: &str) -> String {
+/// A number of things, such as `2 rows`.
+pub(crate) fn counted(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 

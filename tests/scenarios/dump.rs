@@ -55,8 +55,23 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
     assert_eq!(pg.sql("postgres", "SHOW data_checksums"), "on");
     pg.sql("plain", "DROP EXTENSION pg_stat_statements");
     assert_same(&before, &pg.fingerprint());
+    // The dump that was kept is loaded again, and that is taken back alone.
+    let upgraded = space.plugin("status -o name").exits(0).out;
+    let upgraded = upgraded.trim().rsplit('/').next().unwrap();
+    pg.sql("plain", "DROP TABLE by_oid");
+    let dropped = pg.fingerprint();
     space
-        .plugin("restore statefulset/pg-postgresql --from archive -y")
+        .plugin("restore --from dump -y")
+        .exits(0)
+        .says("as in the dump");
+    pg.sql("plain", "DROP EXTENSION pg_stat_statements");
+    assert_same(&before, &pg.fingerprint());
+    space.plugin("restore --from archive -y").exits(0);
+    assert_same(&dropped, &pg.fingerprint());
+    space
+        .plugin(&format!(
+            "restore statefulset/pg-postgresql --from archive --run {upgraded} -y"
+        ))
         .exits(0);
     assert_eq!(pg.major(), 13);
     pg.sql("plain", "DROP EXTENSION pg_stat_statements");

@@ -10,6 +10,7 @@ mod input;
 mod kubernetes;
 mod layouts;
 mod list;
+mod load;
 mod operators;
 mod refusals;
 mod rehearse;
