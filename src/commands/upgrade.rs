@@ -79,13 +79,7 @@ pub(super) async fn execute(
     output: &OutputArgs,
     out: &mut dyn Write,
 ) -> Result<Exit> {
-    wish.patch_file.check()?;
-    let by_side = wish.side.wanted(wish.options)?;
-    if by_side && wish.patch_file.is_wanted() {
-        return Err(Failure::usage(
-            "--patch-file has no meaning with --method side-by-side, which changes no workload",
-        ));
-    }
+    let by_side = is_consistent(wish)?;
     if let Some(run) = begun(wish, session).await? {
         return go_on(wish, session, run, output, out).await;
     }
@@ -183,6 +177,18 @@ pub(super) async fn execute(
     };
     lease.release().await;
     report(wish, session, output, out, &run, outcome)
+}
+
+/// Flags that contradict each other are refused. Returns whether another server is to be loaded.
+fn is_consistent(wish: &Wish<'_>) -> Result<bool> {
+    wish.patch_file.check()?;
+    let by_side = wish.side.wanted(wish.options)?;
+    if by_side && wish.patch_file.is_wanted() {
+        return Err(Failure::usage(
+            "--patch-file has no meaning with --method side-by-side, which changes no workload",
+        ));
+    }
+    Ok(by_side)
 }
 
 /// Goes on where an earlier client stopped or was killed.
