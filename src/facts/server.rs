@@ -212,6 +212,13 @@ impl Libc {
     }
 }
 
+impl Libc {
+    /// Of Alpine.
+    pub fn is_musl(&self) -> bool {
+        matches!(self, Self::Musl(_))
+    }
+}
+
 impl std::fmt::Display for Libc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -134,7 +134,10 @@ pub fn decide(
     let data = server.data_directory.trim_end_matches('/');
     let volume_data = volume_path(instance, data)?;
     // Beside the data directory when that is possible, so that base backups do not copy the archive.
+    // An image with another C library has another user, to whom its entrypoint gives the data directory and all in it (70 of
+    // docker-library's Alpine, 999 of its Debian): the archive must be in it to change hands with it.
     let beside = data != instance.mount_path
+        && server.container.libc().is_musl() == target.libc.is_musl()
         && target
             .volume
             .as_ref()

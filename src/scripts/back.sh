@@ -9,6 +9,10 @@ is_untouched() {
 # can_go_back GONE: sets WHY and DETAIL when not.
 can_go_back() {
   WHY='' DETAIL=''
+  if foreign; then
+    WHY=not_owner
+    return 1
+  fi
   if swapped; then
     WHY=swapped DETAIL="the swap has taken the old cluster's files"
     return 1

@@ -127,8 +127,22 @@ setup_box() {
   if [ -e "$WORK/old.conf" ]; then cp "$WORK/old.conf" "$BOX/old.conf"; fi
 }
 
+# refuse_foreign: the data directory must be ours. An image's entrypoint gives it to a user of its own, with all that lies in it;
+# who owns it now is told, for a pod that can go on.
+refuse_foreign() {
+  if foreign; then refuse not_owner "$DETAIL" "\"owner\":$OWNER,\"group\":$GROUP"; fi
+}
+
+# foreign: sets DETAIL, OWNER and GROUP when the data directory belongs to another user.
+foreign() {
+  [ -n "$DATA" ] && [ -d "$DATA" ] && [ ! -O "$DATA" ] || return 1
+  OWNER=$(stat -c %u "$DATA") GROUP=$(stat -c %g "$DATA")
+  DETAIL="$DATA belongs to user $OWNER, not to $(id -u)"
+}
+
 # Two pods of one node see the same lock; on different nodes the claim's access mode keeps them apart.
 lock() {
+  refuse_foreign
   mkdir -p "$PGUP_WORK" || refuse work_not_writable "cannot create $PGUP_WORK"
   command -v flock >/dev/null 2>&1 || return 0
   exec 9>>"$PGUP_WORK/lock"

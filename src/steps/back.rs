@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::claim;
 use super::errand::{Errand, LIMIT};
+use super::pod;
 use super::worker::{self, Worker};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
@@ -26,39 +27,50 @@ pub(super) async fn from_archive(acting: &mut Acting<'_>) -> Result<String> {
             p.metadata.deletion_timestamp.is_none()
                 && p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running")
         });
-    if !alive {
-        let result = Errand::new("back").run(acting).await?.last;
-        return expect_back(&result);
+    if alive {
+        worker::attach(acting)?;
+        let mut worker = acting
+            .worker
+            .take()
+            .ok_or_else(|| Failure::new(Exit::Failed, "no upgrade pod"))?;
+        let event = ask_back(acting, &mut worker).await;
+        acting.worker = Some(worker);
+        let event = event?;
+        if event["reason"] != "not_owner" {
+            return expect_back(&event);
+        }
+        // It holds the volume's lock.
+        pod::release(acting, &name).await?;
     }
-    worker::attach(acting)?;
-    let mut worker = acting
-        .worker
-        .take()
-        .ok_or_else(|| Failure::new(Exit::Failed, "no upgrade pod"))?;
-    let outcome = ask_back(acting, &mut worker).await;
-    acting.worker = Some(worker);
-    outcome
+    let result = Errand::new("back").run(acting).await?.last;
+    expect_back(&result)
 }
 
-async fn ask_back(acting: &Acting<'_>, worker: &mut Worker) -> Result<String> {
+/// The worker's last word about going back.
+async fn ask_back(acting: &Acting<'_>, worker: &mut Worker) -> Result<Value> {
     // What the worker said before is replayed first: it may have gone back by itself.
     drop(
         worker
             .wait_for(&["result"], Duration::from_secs(2), |_| {})
             .await,
     );
-    if worker.last(&["result"]).is_some_and(|r| r["back"] == true) {
-        return Ok("the pod had put it back by itself".to_owned());
+    if let Some(result) = worker.last(&["result"]).filter(|r| r["back"] == true) {
+        return Ok(result.clone());
     }
     worker.skip_seen();
     // The step before has seen the server's pods gone.
-    worker.tell(&["go-back", "gone"]).await?;
-    let event = worker
+    if let Err(failure) = worker.tell(&["go-back", "gone"]).await {
+        let refused = worker.wait_for(&["refused"], Duration::from_secs(2), |_| {});
+        return match refused.await {
+            Ok(event) if event["reason"] == "not_owner" => Ok(event),
+            _ => Err(failure),
+        };
+    }
+    worker
         .wait_for(&["result", "refused"], LIMIT, |event| {
             acting.note(worker::name_of(event));
         })
-        .await?;
-    expect_back(&event)
+        .await
 }
 
 fn expect_back(event: &Value) -> Result<String> {

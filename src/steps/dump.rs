@@ -1,9 +1,8 @@
 //! A claim that a dump lies on: made, given a directory, and cleared of it again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::Value;
 
 use super::errand::LIMIT;
@@ -14,7 +13,6 @@ use crate::exec::Acting;
 use crate::exec::store::instance_label;
 use crate::facts::instance::InstanceFacts;
 use crate::k8s::names;
-use crate::k8s::wait::{Progress, wait_for};
 use crate::k8s::write::{create_or_adopt, delete_own};
 use crate::manifests::claim;
 use crate::manifests::login::Login;
@@ -206,20 +204,6 @@ async fn errand(
     Ok(said)
 }
 
-/// Waits until no pod of this name is being deleted: it would be taken for the new one.
-async fn await_no_ending(acting: &Acting<'_>, name: &str) -> Result<()> {
-    let ended = |pod: Option<&Pod>| match pod {
-        Some(pod) if pod.metadata.deletion_timestamp.is_some() => {
-            Progress::Waiting("the pod before it ends".to_owned())
-        }
-        _ => Progress::Done(()),
-    };
-    let api = acting.k8s.api::<Pod>();
-    let limit = Duration::from_secs(120);
-    let waited = wait_for(api, name, limit, ended, |text| acting.note(text)).await;
-    waited.map_err(|e| Failure::from(e).context(format!("waiting for the end of Pod {name}")))
-}
-
 /// Makes the pod of a task beside the server, or finds it, and follows it.
 pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker> {
     let (k8s, instance) = (acting.k8s, &acting.record.instance);
@@ -265,7 +249,7 @@ pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker
         container: &instance.container,
         template: &template,
     };
-    await_no_ending(acting, &name).await?;
+    pod::await_no_ending(acting, &name).await?;
     pod::create(k8s, &blueprint, &BTreeMap::new()).await?;
     pod::await_started(acting, &name).await?;
     Ok(Worker::attach(k8s, &name))

@@ -36,6 +36,8 @@ pub(super) struct Errand<'a> {
     pub(super) old_programs: bool,
     /// The node to run on, where the volume is in use.
     pub(super) node: Option<&'a str>,
+    /// User and group of the pod, where they are not those that the data directory had before the upgrade.
+    pub(super) owner: Option<(i64, i64)>,
     /// The events that end the errand.
     pub(super) ends: &'a [&'a str],
 }
@@ -61,6 +63,7 @@ impl<'a> Errand<'a> {
             empty_claim: false,
             old_programs: true,
             node: None,
+            owner: None,
             ends: &["result", "removed", "refused", "usage"],
         }
     }
@@ -70,8 +73,23 @@ impl<'a> Errand<'a> {
         names::name(&["pg-upgrade", run, self.mode])
     }
 
-    /// Runs the pod to its end and removes it.
+    /// Runs the pod to its end and removes it; once more as the user to whom the new image has given the data directory.
     pub(super) async fn run(&self, acting: &mut Acting<'_>) -> Result<Said> {
+        let said = self.run_once(acting).await?;
+        match owner(&said.last) {
+            Some(owner) if self.owner.is_none() => {
+                let again = Self {
+                    env: self.env.clone(),
+                    owner: Some(owner),
+                    ..*self
+                };
+                again.run_once(acting).await
+            }
+            _ => Ok(said),
+        }
+    }
+
+    async fn run_once(&self, acting: &mut Acting<'_>) -> Result<Said> {
         let mut worker = self.start(acting).await?;
         let last = worker
             .wait_for(self.ends, LIMIT, |event| {
@@ -112,8 +130,8 @@ impl<'a> Errand<'a> {
             old_image: self.old_programs.then_some(upgrade.old_image.as_str()),
             image: &upgrade.new_image,
             node: self.node,
-            uid: upgrade.uid,
-            gid: upgrade.gid,
+            uid: self.owner.map_or(upgrade.uid, |(uid, _)| uid),
+            gid: self.owner.map_or(upgrade.gid, |(_, gid)| gid),
             groups: &groups,
             claim: self.claim.or(own.map(|c| c.id.name.as_str())),
             snapshot_claim: self.snapshot_claim,
@@ -126,8 +144,16 @@ impl<'a> Errand<'a> {
             container: &acting.record.instance.container,
             template: &template,
         };
+        pod::await_no_ending(acting, &name).await?;
         pod::create(k8s, &blueprint, &upgrade.worker_files).await?;
         pod::await_started(acting, &name).await?;
         Ok(Worker::attach(k8s, &name))
     }
+}
+
+/// Who owns the data directory, when the pod was refused because it does not; root is nobody whom a pod of ours may be.
+fn owner(refused: &Value) -> Option<(i64, i64)> {
+    let is_it = worker::name_of(refused) == "refused" && refused["reason"] == "not_owner";
+    let (uid, gid) = (refused["owner"].as_i64()?, refused["group"].as_i64()?);
+    (is_it && uid != 0).then_some((uid, gid))
 }

@@ -267,6 +267,20 @@ pub(super) async fn release(acting: &mut Acting<'_>, name: &str) -> Result<Strin
     Ok(String::new())
 }
 
+/// Waits until no pod of this name is being deleted: it would be taken for the new one.
+pub(super) async fn await_no_ending(acting: &Acting<'_>, name: &str) -> Result<()> {
+    let ended = |pod: Option<&Pod>| match pod {
+        Some(pod) if pod.metadata.deletion_timestamp.is_some() => {
+            Progress::Waiting("the pod before it ends".to_owned())
+        }
+        _ => Progress::Done(()),
+    };
+    let api = acting.k8s.api::<Pod>();
+    let limit = Duration::from_secs(120);
+    let waited = wait_for(api, name, limit, ended, |text| acting.note(text)).await;
+    waited.map_err(|e| Failure::from(e).context(format!("waiting for the end of Pod {name}")))
+}
+
 /// Deletes a pod of ours and its ConfigMap; neither needs to exist.
 pub(crate) async fn remove(k8s: &K8s, name: &str) -> Result<()> {
     let (pods, maps) = (k8s.api::<Pod>(), k8s.api::<ConfigMap>());
