@@ -3,12 +3,16 @@
 #
 # The data (13, 1 GB in 1,000 tables) is made once for each file system; every repetition starts from a snapshot of it.
 # Outages are those of a client that inserts a row every 50 ms through the Service. Times are medians.
-# Env: BENCH_RUNS (3), BENCH_TABLES (1000), BENCH_ROWS (rows a table, 5500).
+# Env: BENCH_RUNS (3), BENCH_TABLES (1000), BENCH_ROWS (rows a table, 5500), BENCH_PARTS (upgrade rehearsal preflight dump).
 cd "$(dirname "$0")/../.."
 # shellcheck source=../support/lab.sh
 . tests/support/lab.sh
+# shellcheck source=tests/bench/dump.sh
+. tests/bench/dump.sh
 
-runs=${BENCH_RUNS:-3} tables=${BENCH_TABLES:-1000} rows=${BENCH_ROWS:-5500}
+runs=${BENCH_RUNS:-3} tables=${BENCH_TABLES:-1000} rows=${BENCH_ROWS:-5500} parts=${BENCH_PARTS:-upgrade rehearsal preflight dump}
+# 2 GB in 40 tables.
+dump_rows=${BENCH_DUMP_ROWS:-270000}
 samples=$(mktemp -d)
 
 # sample NAME VALUE: one measurement; the rows of the table are medians of those of one name.
@@ -23,10 +27,10 @@ now_ms() {
 
 # --- the data -----------------------------------------------------------------------------------------
 
-# instance CLASS [SNAPSHOT]: StatefulSet pg of 13, from nothing or from a snapshot.
+# instance CLASS [SNAPSHOT [SIZE]]: StatefulSet pg of 13, from nothing or from a snapshot.
 instance() {
   local text
-  text=$(manifest tests/instances/library-statefulset.yaml NAME=pg IMAGE="$(library 13)" CLASS="$1" SIZE=4Gi PASSWORD_B64=YmVuY2g=)
+  text=$(manifest tests/instances/library-statefulset.yaml NAME=pg IMAGE="$(library 13)" CLASS="$1" SIZE="${3:-4Gi}" PASSWORD_B64=YmVuY2g=)
   if [[ ${2:-} ]]; then
     text=${text/"storageClassName: \"$1\""/"storageClassName: \"$1\"
         dataSource: {apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: $2}"}
@@ -42,14 +46,14 @@ remove_instance() {
   k delete volumesnapshot -l app.kubernetes.io/managed-by=kubectl-pg-upgrade --wait=false >/dev/null
 }
 
-# seed CLASS: makes snapshot data-CLASS.
+# seed CLASS NAME TABLES ROWS [SIZE]: makes snapshot NAME.
 seed() {
-  say "Making the data on $1"
-  instance "$1"
+  say "Making the data $2"
+  instance "$1" '' "${5:-}"
   {
     echo 'SET synchronous_commit = off;'
-    echo "SELECT format('CREATE TABLE t%s (id int PRIMARY KEY, word text, pad text);', i) FROM generate_series(1, $tables) i \\gexec"
-    echo "SELECT format('INSERT INTO t%s SELECT n, md5(n::text), repeat(''x'', 90) FROM generate_series(1, $rows) n;', i) FROM generate_series(1, $tables) i \\gexec"
+    echo "SELECT format('CREATE TABLE t%s (id int PRIMARY KEY, word text, pad text);', i) FROM generate_series(1, $3) i \\gexec"
+    echo "SELECT format('INSERT INTO t%s SELECT n, md5(n::text), repeat(''x'', 90) FROM generate_series(1, $4) n;', i) FROM generate_series(1, $3) i \\gexec"
     echo 'VACUUM FREEZE ANALYZE; CHECKPOINT;'
     echo 'SELECT pg_size_pretty(sum(pg_database_size(oid))) FROM pg_database;'
   } >"$samples/.sql"
@@ -59,10 +63,10 @@ seed() {
   k apply -f - >/dev/null <<-YAML
 	apiVersion: snapshot.storage.k8s.io/v1
 	kind: VolumeSnapshot
-	metadata: {name: data-$1}
+	metadata: {name: $2}
 	spec: {source: {persistentVolumeClaimName: data-pg-0}}
 	YAML
-  k wait --for=jsonpath='{.status.readyToUse}'=true "volumesnapshot/data-$1" --timeout=120s >/dev/null
+  k wait --for=jsonpath='{.status.readyToUse}'=true "volumesnapshot/$2" --timeout=120s >/dev/null
   remove_instance
 }
 
@@ -216,7 +220,9 @@ row() {
 
 ms_to_s() { awk -v ms="$1" 'BEGIN { printf "%.3f", ms / 1000 }'; }
 
-table() {
+part() { [[ " $parts " == *" $1 "* ]]; }
+
+upgrade_table() {
   local name file
   for name in link-ext4 clone-xfs; do
     row "outage-above-pg_upgrade/$name" "$(ms_to_s "$(median "above/$name")")" s 3.5
@@ -230,14 +236,25 @@ table() {
     done
   done
   row outage-vs-by-hand/link-ext4 "$(ms_to_s "$(median outage/link-ext4)")" s "$(ms_to_s "$(median by-hand)")"
+  row peak-memory "$(awk -v kib="$(median peak-memory)" 'BEGIN { printf "%.1f", kib / 1024 }')" MiB 50
+  row api-requests/run "$(median requests)" requests 200
+}
+
+rehearsal_table() {
   row rehearsal-prediction/link-ext4 "$(ms_to_s "$(median predicted)")" s "$(ms_to_s "$(median measured)")"
   row commit-p99-while-rehearsing "$(ms_to_s "$(median commit-p99-rehearsing)")" ms "$(ms_to_s "$(median commit-p99)")"
-  row help "$(ms_to_s "$(median help)")" ms 10
+}
+
+preflight_table() {
   row preflight "$(ms_to_s "$(median preflight)")" s 2
   row preflight-with-probe-pod "$(ms_to_s "$(median preflight-with-pod)")" s
   row api-requests/preflight "$(median preflight-requests)" requests 25
-  row peak-memory "$(awk -v kib="$(median peak-memory)" 'BEGIN { printf "%.1f", kib / 1024 }')" MiB 50
-  row api-requests/run "$(median requests)" requests 200
+}
+
+table() {
+  local name
+  for name in $parts; do "${name}_table"; done
+  row help "$(ms_to_s "$(median help)")" ms 10
   mkdir -p target
   jq -s . "$samples/.rows" >target/bench.json
   {
@@ -251,14 +268,20 @@ own_cluster || die 'the benchmark needs the storage of the cluster of tests/clus
 use_plugin
 namespace_of pg-upgrade-bench
 measure_help
-seed ext4
-for ((i = 0; i < runs; i++)); do
-  measure link-ext4 ext4 link
-  measure_by_hand
-done
-for ((i = 0; i < runs; i++)); do measure_rehearsal; done
-measure_preflight
-seed xfs
-for ((i = 0; i < runs; i++)); do measure clone-xfs xfs clone; done
+if part upgrade || part rehearsal || part preflight; then seed ext4 data-ext4 "$tables" "$rows"; fi
+if part upgrade; then
+  for ((i = 0; i < runs; i++)); do
+    measure link-ext4 ext4 link
+    measure_by_hand
+  done
+  seed xfs data-xfs "$tables" "$rows"
+  for ((i = 0; i < runs; i++)); do measure clone-xfs xfs clone; done
+fi
+if part rehearsal; then for ((i = 0; i < runs; i++)); do measure_rehearsal; done; fi
+if part preflight; then measure_preflight; fi
+if part dump; then
+  seed ext4 dump-ext4 40 "$dump_rows" 10Gi
+  for ((i = 0; i < runs; i++)); do measure_dump; done
+fi
 table
 rm -rf "$samples"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the PostgreSQL images of the tests as docker archives and prints the archives' paths, one a line.
-# Usage: build.sh [13|15|15-security|17|17-security|18]... (default: all). Whatever is in the cache is not built again.
+# Usage: build.sh [13|15|15-security|15-alpine|17|17-security|18]... (default: all). Whatever is in the cache is not built again.
 set -euo pipefail
 umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -9,6 +9,7 @@ arch=$(dpkg --print-architecture)
 
 # name, Debian suite and its release number, PostgreSQL major, with the suite's security updates or without.
 # 15 and 17 exist in both: their newest minors cannot go to the 18 of sid, which the tests must see refused.
+# Of -alpine only the source is the suite's.
 bases='
 13          bullseye 11 13 no
 17          trixie   13 17 no
@@ -16,6 +17,7 @@ bases='
 18          sid      14 18 no
 15-security bookworm 12 15 yes
 17-security trixie   13 17 yes
+15-alpine   bookworm 12 15 no
 '
 
 say() { printf 'images %2d:%02d  %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*" >&2; }
@@ -36,9 +38,14 @@ base() {
 
 digest() { sha256sum | cut -c1-16; }
 
+is_alpine() { [[ $1 == *-alpine ]]; }
+
+# maker NAME: the script that makes its root file system.
+maker() { if is_alpine "$1"; then echo "$here/alpine.sh"; else echo "$here/rootfs.sh"; fi; }
+
 rootfs_path() {
   local id
-  id=$({ cat "$here/rootfs.sh"; echo "$arch" "$(base "$1" suite)" "$(base "$1" major)" "$(base "$1" security)"; } | digest)
+  id=$({ cat "$(maker "$1")"; echo "$arch" "$(base "$1" suite)" "$(base "$1" major)" "$(base "$1" security)"; } | digest)
   echo "$cache/rootfs-$1-$id"
 }
 
@@ -52,7 +59,7 @@ archive_path() {
 
 install_packages() {
   local package missing=()
-  for package in mmdebstrap debian-archive-keyring; do
+  for package in mmdebstrap debian-archive-keyring musl-tools; do
     dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null | grep -qx installed || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
@@ -89,7 +96,8 @@ build_rootfs() {
   lines=("deb $mirror $suite main")
   if [[ $(base "$name" security) == yes ]]; then lines+=("deb $security_mirror $suite-security main"); fi
   rm -rf "$path.part"
-  "$here/rootfs.sh" "$suite" "$major" "$path.part" "${lines[@]}"
+  if is_alpine "$name"; then lines=("$mirror"); fi
+  "$(maker "$name")" "$suite" "$major" "$path.part" "${lines[@]}"
   sha256sum "$path.part/rootfs.tar" | cut -d' ' -f1 > "$path.part/rootfs.sha256"
   mv -T "$path.part" "$path"
   find "$cache" -maxdepth 1 -name "rootfs-$name-????????????????" ! -path "$path" -mtime +0 -exec rm -rf {} +
@@ -168,6 +176,12 @@ layer_library() {
   if ((major < 18)); then install -d -o 999 -g 999 -m 1777 "$dir/var/lib/postgresql/data"; fi
   hide "$dir" opt/bitnami docker-entrypoint-preinitdb.d
   pack_layer "$dir"
+}
+
+layer_alpine() {
+  mkdir -p "$work/alpine/usr/local/bin"
+  install -m 755 "$here/docker-library/docker-entrypoint.sh" "$work/alpine/usr/local/bin/"
+  pack_layer "$work/alpine"
 }
 
 layer_nolocale() {
@@ -268,12 +282,16 @@ build_archive() {
   version=$(<"$rootfs/version") minor=${version%%-*} below=$(<"$rootfs/rootfs.sha256")
   rm -rf "$work"
   mkdir -p "$work"
-  library=$(layer_library)
-  bitnami=$(layer_bitnami)
   local tags=("$official:$name" "$official:$minor" "$official:$minor-$suite")
-  [[ $name != "$major" ]] || tags+=("$official:$major-$suite")
-  image "$(library_config "$major" "$version")" "$below $library" "${tags[@]}"
-  image "$(bitnami_config)" "$below $bitnami" "$vendor:$name" "$vendor:$minor.0" "$vendor:$minor.0-debian-$release-r0"
+  if is_alpine "$name"; then
+    image "$(library_config "$major" "$version")" "$below $(layer_alpine)" "$official:$name" "$official:$minor-alpine"
+  else
+    library=$(layer_library)
+    bitnami=$(layer_bitnami)
+    [[ $name != "$major" ]] || tags+=("$official:$major-$suite")
+    image "$(library_config "$major" "$version")" "$below $library" "${tags[@]}"
+    image "$(bitnami_config)" "$below $bitnami" "$vendor:$name" "$vendor:$minor.0" "$vendor:$minor.0-debian-$release-r0"
+  fi
   # Two images for tests of refusals: one says 17 everywhere but holds 15, one lacks the locale of its clusters.
   [[ $name != 15 ]] || image "$(library_config 17 "17.99-${version#*-}")" "$below $library" "$official:17-lies"
   [[ $name != 17 ]] || image "$(library_config 17 "$version")" "$below $library $(layer_nolocale)" "$official:17-nolocale"

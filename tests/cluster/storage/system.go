@@ -127,6 +127,15 @@ func reflink(src, dst string) error {
 	return errors.Join(unix.IoctlFileClone(int(out.Fd()), int(in.Fd())), out.Close())
 }
 
+// syncAll writes everything dirty of the file system that is mounted at a point.
+func syncAll(point string) error {
+	f, err := os.Open(point)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Syncfs(int(f.Fd())), f.Close())
+}
+
 func syncFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
