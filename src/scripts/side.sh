@@ -12,6 +12,8 @@ set -eu
 . "${0%/*}/dumped.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
+# shellcheck source=otherwise.sh disable=SC1091
+. "${0%/*}/otherwise.sh"
 # shellcheck source=target.sh disable=SC1091
 . "${0%/*}/target.sh"
 # shellcheck source=roles.sh disable=SC1091
