@@ -14,7 +14,7 @@ use crate::exec::Lease;
 use crate::facts::instance::InstanceFacts;
 use crate::output;
 use crate::plan;
-use crate::plan::restore::{Source, archive_is_whole, choose_snapshot, steps};
+use crate::plan::restore::{Source, archive_is_whole, choose_snapshot, meant, steps};
 use crate::record::{Phase, Record, RunState, Upgrade};
 use crate::steps::Step;
 
@@ -89,8 +89,9 @@ async fn old_version(args: &RestoreArgs, session: &Session, out: &mut dyn Write)
     if let Some(id) = &args.target.run_id {
         all.retain(|r| r.record.run == *id);
     }
-    let mut run = all
-        .pop()
+    let states: Vec<RunState> = all.iter().map(|r| r.record.state).collect();
+    let mut run = meant(&states)
+        .map(|place| all.swap_remove(place))
         .ok_or_else(|| Failure::usage(format!("no upgrade of {workload} is on record")))?;
     if run.record.state == RunState::Restored {
         session

@@ -3,7 +3,7 @@
 use crate::facts::instance::InstanceFacts;
 use crate::k8s::names;
 use crate::plan::back::clients_back;
-use crate::record::{DUMP, LOAD, Record, Upgrade};
+use crate::record::{DUMP, LOAD, Record, RunState, Upgrade};
 use crate::steps::Step;
 
 /// Seconds that the old server may take to be ready again.
@@ -16,6 +16,13 @@ pub enum Source {
     Archive,
     /// A volume snapshot, by name.
     Snapshot(String),
+}
+
+/// Which of the runs, oldest first, is to be taken back: the newest, but for those that failed, which have put the old version
+/// back by themselves.
+pub fn meant(states: &[RunState]) -> Option<usize> {
+    let changed = states.iter().rposition(|state| *state != RunState::Failed);
+    changed.or(states.len().checked_sub(1))
 }
 
 /// Chooses the snapshot: the one that is named, else the newest that was cut with the server stopped, else the newest.
@@ -79,4 +86,18 @@ pub fn steps(
         name: record.pod_name(),
     });
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upgrade_that_failed_is_not_what_is_taken_back() {
+        use RunState::{Failed, HalfWay, Upgraded};
+        assert_eq!(meant(&[Upgraded, Failed, Failed]), Some(0));
+        assert_eq!(meant(&[Upgraded, HalfWay, Failed]), Some(1));
+        assert_eq!(meant(&[Failed, Failed]), Some(1));
+        assert_eq!(meant(&[]), None);
+    }
 }

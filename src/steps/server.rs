@@ -46,31 +46,20 @@ async fn stop_with(
     instance: &crate::facts::instance::InstanceFacts,
     from: i32,
 ) -> Result<String> {
-    let interrupted = acting.record.steps.iter().any(|e| {
-        matches!(e.step, super::Step::Stop { .. })
-            && e.finished_at.is_none()
-            && e.started_at
-                .is_some_and(|at| acting.k8s.now().as_millisecond() - at.as_millisecond() > 2000)
-    });
-    if interrupted {
-        // An earlier client may have done all of this: what the worker said is replayed first.
-        drop(
-            worker
-                .wait_for(
-                    &["guarded", "result", "disarmed"],
-                    Duration::from_secs(2),
-                    |_| {},
-                )
-                .await,
-        );
-        if worker.last(&["guarded", "result"]).is_some() {
-            return Ok("already stopped".to_owned());
-        }
+    // Who has seen it prepared knows what it said. An earlier client may have done all of this.
+    if !worker.has_spoken() && is_stopped(worker, &["guarded", "result", "disarmed"]).await {
+        return Ok("already stopped".to_owned());
     }
     alone_on_claim(acting, instance).await?;
     let patience = u64::try_from(instance.grace_seconds).unwrap_or(30) + 60;
     worker.skip_seen();
-    worker.tell(&["arm", &patience.to_string()]).await?;
+    if let Err(failure) = worker.tell(&["arm", &patience.to_string()]).await {
+        // The server that an earlier client had armed it for may have ended just now.
+        if is_stopped(worker, &["guarded", "result"]).await {
+            return Ok("already stopped".to_owned());
+        }
+        return Err(failure);
+    }
     if from > 0 {
         patch_object(acting.k8s, &instance.workload, replicas(0)).await?;
         fast_shutdown(acting);
@@ -111,6 +100,12 @@ async fn stop_with(
             ),
         )),
     }
+}
+
+/// Whether the worker has said that the server is down and the data behind the guard; it gets a moment to say one of `words`.
+async fn is_stopped(worker: &mut worker::Worker, words: &[&str]) -> bool {
+    drop(worker.wait_for(words, Duration::from_secs(2), |_| {}).await);
+    worker.last(&["guarded", "result"]).is_some()
 }
 
 /// No other pod may mount the claim while its data directory is changed.

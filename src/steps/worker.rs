@@ -86,6 +86,11 @@ impl Worker {
             .find(|e| names.contains(&name_of(e)))
     }
 
+    /// An event was seen.
+    pub fn has_spoken(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Lets the next `wait_for` see the newest event again.
     pub fn unsee(&mut self) {
         self.seen = self.seen.saturating_sub(1);

@@ -26,10 +26,10 @@ lab_enter() {
 root() {
   [[ ! -e $LAB/roots/$1 ]] || { readlink -f "$LAB/roots/$1"; return; }
   local cache=${PG_UPGRADE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-pg-upgrade} tars tar at
-  mapfile -t tars < <(ls -t "$cache/images/rootfs-$1"-[0-9a-f]*/rootfs.tar 2> /dev/null)
+  mapfile -t tars < <(ls -t "$cache/images/rootfs-$1"-????????????????/rootfs.tar 2> /dev/null)
   if ((${#tars[@]} == 0)); then
     "$repository/tests/cluster/images/build.sh" "$1" > /dev/null
-    mapfile -t tars < <(ls -t "$cache/images/rootfs-$1"-[0-9a-f]*/rootfs.tar)
+    mapfile -t tars < <(ls -t "$cache/images/rootfs-$1"-????????????????/rootfs.tar)
   fi
   tar=${tars[0]}
   at=$cache/lab/$(basename "$(dirname "$tar")")

@@ -357,7 +357,8 @@ t() {
 
 run_test() {
   local name=$1 started=$SECONDS output rc
-  test_name=${name//[^a-z0-9]/-}
+  # The end of a test takes away whatever begins with its name, and no other test's name goes on behind the mark.
+  test_name=${name//[^a-z0-9]/-}_
   uid=999 data=/vol/pgdata work=/vol/.pg-upgrade super=postgres server_args=() crashed=''
   set -o errtrace
   output=$( (

@@ -350,11 +350,6 @@ fn odd_places() {
         "postgres",
         "CREATE ROLE app LOGIN IN ROLE pg_monitor; CREATE ROLE boss SUPERUSER LOGIN; CREATE DATABASE locked;",
     );
-    says(
-        lab.facts("17", "LAB_ENV=(POSTGRES_USER=app)"),
-        "18",
-        &["superuser"],
-    );
     lab.run("sed -i '1i local locked all reject' \"$LAB/vol/data/pg_hba.conf\"; as 999 17 pg_ctl -D /vol/data reload; sleep 0.5");
     says(
         lab.facts("17", "LAB_ENV=(PGUP_EACH=1)"),
@@ -365,6 +360,11 @@ fn odd_places() {
         "17",
         "postgres",
         "DROP DATABASE locked; SET ROLE boss; ALTER ROLE postgres NOLOGIN;",
+    );
+    says(
+        lab.facts("17", "LAB_ENV=(POSTGRES_USER=app)"),
+        "18",
+        &["superuser"],
     );
     says(
         lab.facts("17", "LAB_ENV=(POSTGRES_USER=boss)"),
