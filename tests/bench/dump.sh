@@ -23,6 +23,7 @@ typed() {
   k exec statefulset/new -- psql -XAtq -U postgres -c "ALTER SYSTEM SET max_wal_size = '4GB'" -c 'SELECT pg_reload_conf()' >/dev/null
   manifest tests/bench/by-hand-dump.yaml IMAGE="$(library 17)" | k apply -f - >/dev/null
   k wait --for=condition=Ready pod/hand --timeout=120s >/dev/null
+  k exec hand -- sh -c 'until pg_isready -q -h pg && pg_isready -q -h new; do sleep 0.2; done'
   begun=$(now_ms)
   k exec hand -- bash -euo pipefail -c "$2" >"$samples/.typed" 2>&1 || die "by hand ($1): $(tail -n 5 "$samples/.typed")"
   sample "$1" $(($(now_ms) - begun))
