@@ -46,7 +46,7 @@ pub(super) async fn look(
             "PGUP_DATA".to_owned(),
             upgrade.volume_data_directory.clone(),
         ),
-        ("PGUP_WORK".to_owned(), "/work/none".to_owned()),
+        ("PGUP_WORK".to_owned(), "/tmp/none".to_owned()),
         ("PGUP_GIVEN".to_owned(), path.to_owned()),
     ]);
     if let Some(database) = &load.database {

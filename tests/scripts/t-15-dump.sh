@@ -129,7 +129,7 @@ full_disk() {
 
 # An index whose making waits in the new server as long as the upgrade pod has a file "hold".
 hold="create table held as select 1 i; create function held(i int) returns int immutable language plpgsql as \$\$ begin
-  while (pg_stat_file('/work/hold', true)).size is not null loop perform pg_sleep(0.05); end loop; return i; end \$\$;
+  while (pg_stat_file('/plan/hold', true)).size is not null loop perform pg_sleep(0.05); end loop; return i; end \$\$;
   create index on held (held(i))"
 
 # sealed_then FUNCTION: the worker is killed while it loads, after its dump was sealed; the function does something to that.
@@ -140,7 +140,7 @@ sealed_then() {
   server_start "$test_name-old" 13
   query "$test_name-old" 13 app "$hold"
   before=$(facts "$test_name-old" 13)
-  touch "$base/pods/$test_name-up/work/hold"
+  touch "$base/pods/$test_name-up/plan/hold"
   worker
   event prepared > /dev/null
   ctl arm 60 > /dev/null
@@ -155,7 +155,7 @@ sealed_then() {
   "$1"
   # The lock of the killed server names a process that there is.
   sed -i '1s/.*/1/' "$base/pods/$test_name-up/work/sock/.s.PGSQL.50433.lock"
-  rm "$base/pods/$test_name-up/work/hold"
+  rm "$base/pods/$test_name-up/plan/hold"
   fresh
   worker
   result=$(event result 120)

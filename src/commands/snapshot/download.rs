@@ -16,11 +16,11 @@ use crate::steps::{Step, dump_access, worker::CONTAINER};
 
 /// Lists a dump: its sizes, its manifest and the sizes of these two.
 const LIST: &str =
-    r#"cd "$1" && cat sizes && stat -c '%s %n' sizes manifest && cat manifest && : >/work/used"#;
+    r#"cd "$1" && cat sizes && stat -c '%s %n' sizes manifest && cat manifest && : >"$HOME/used""#;
 /// Sends the files from number $2 on, the first of them from byte $3 on. The pod ends when nobody has used it for a while.
 const SEND: &str = r#"cd "$1" || exit 1
 main=$$
-(while kill -0 "$main" 2>/dev/null; do : >/work/used; sleep 20; done) >/dev/null 2>&1 &
+(while kill -0 "$main" 2>/dev/null; do : >"$HOME/used"; sleep 20; done) >/dev/null 2>&1 &
 names() { sed 's/^[^ ]* [ *]//' manifest; echo manifest; }
 tail -c "+$(($3 + 1))" "$(names | sed -n "$(($2 + 1))p")" && names | tail -n "+$(($2 + 2))" | xargs cat"#;
 /// Connections that may be lost without a byte in between.
