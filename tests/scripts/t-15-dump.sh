@@ -154,7 +154,7 @@ sealed_then() {
   pod_kill "$test_name-up"
   "$1"
   # The lock of the killed server names a process that there is.
-  sed -i '1s/.*/1/' "$base/pods/$test_name-up/work/sock/.s.PGSQL.50433.lock"
+  sed -i '1s/.*/1/' "$base/pods/$test_name-up"/*/sock/.s.PGSQL.50433.lock
   rm "$base/pods/$test_name-up/plan/hold"
   fresh
   worker
