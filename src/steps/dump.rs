@@ -48,12 +48,6 @@ pub(super) async fn make_room(
     uid: i64,
     gid: i64,
 ) -> Result<String> {
-    if let Some(object) = object(&acting.record.instance, &acting.record.run, place)? {
-        let made = create_or_adopt(&acting.k8s.api(), &object).await;
-        made.map_err(|e| {
-            Failure::from(e).context(format!("creating PersistentVolumeClaim {}", place.claim))
-        })?;
-    }
     if !acting.record.dumps.iter().any(|d| d.place == *place) {
         acting.record.dumps.push(DumpEntry {
             place: place.clone(),
@@ -61,6 +55,14 @@ pub(super) async fn make_room(
             bytes: None,
             sealed: false,
         });
+        // Of a directory on the user's claim only the record tells.
+        acting.store.save(acting.record).await?;
+    }
+    if let Some(object) = object(&acting.record.instance, &acting.record.run, place)? {
+        let made = create_or_adopt(&acting.k8s.api(), &object).await;
+        made.map_err(|e| {
+            Failure::from(e).context(format!("creating PersistentVolumeClaim {}", place.claim))
+        })?;
     }
     // The kubelet gives all files of a claim to its fsGroup, so only one without files gets any.
     let made = place.size.is_some();
@@ -253,4 +255,46 @@ pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker
     pod::create(k8s, &blueprint, &BTreeMap::new()).await?;
     pod::await_started(acting, &name).await?;
     Ok(Worker::attach(k8s, &name))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+    use crate::exec::{Store, store};
+    use crate::k8s::fake::FakeApi;
+    use crate::k8s::to_fake;
+    use crate::output::Ui;
+    use crate::record::{Asked, Record};
+
+    #[tokio::test]
+    async fn a_dump_on_a_claim_of_the_users_is_on_record_before_its_directory_is_made() {
+        let fake = FakeApi::start().await;
+        let k8s = to_fake(&fake);
+        let mut record = Record::new(
+            "pg-1".into(),
+            Asked::default(),
+            "me@here".into(),
+            jiff::Timestamp::UNIX_EPOCH,
+            crate::checks::testing::input().instance,
+        );
+        let store = Store::create(&k8s, &record).await.unwrap();
+        let place = DumpPlace {
+            claim: "backups".into(),
+            size: None,
+            directory: "pg-upgrade-pg-1-dump".into(),
+            needed: 0,
+        };
+        let ui = Ui::silent();
+        let mut acting = Acting::new(&k8s, &ui, &store, &mut record);
+        // The fake has no workload, so the errand does not come to making its pod: the client may as well have died.
+        make_room(&mut acting, &place, 999, 999).await.unwrap_err();
+        let kept: ConfigMap = k8s
+            .api()
+            .get(&store::config_map_name("pg-1"))
+            .await
+            .unwrap();
+        assert_eq!(store::parse(&kept).unwrap().dumps[0].place, place);
+    }
 }
