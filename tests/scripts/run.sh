@@ -36,7 +36,7 @@ base=$PGUP_TEST_BASE
 # The tree may change while the tests run.
 cp -r "$scripts" "$base/scripts"
 scripts=$base/scripts
-mkdir "$base/pods" "$base/templates" "$base/vol" "$base/logs"
+mkdir "$base/pods" "$base/templates" "$base/vol" "$base/logs" "$base/net"
 
 # --- root file systems, pods ------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ pod_start() {
   local name=$1 major=$2 dir
   shift 2
   dir=$(pod_dir "$name" "$uid")
-  unshare --mount --pid --fork --kill-child -- "$here/pod.sh" "${roots[$major]}" "$uid:$uid" "$dir" "$vol" "$scripts" "$@" \
+  "${network[@]}" unshare --mount --pid --fork --kill-child -- "$here/pod.sh" "${roots[$major]}" "$uid:$uid" "$dir" "$vol" "$scripts" "$@" \
     >> "$dir/out" 2>> "$dir/err" < /dev/null &
   echo $! > "$dir/unshare"
   # The namespace's PID 1: killing it ends every process of the pod before wait returns.
@@ -124,7 +124,14 @@ pod_running() { [[ -d /proc/$(<"$base/pods/$1/unshare") ]]; }
 pod_exec() {
   local name=$1
   shift
-  nsenter -t "$(<"$base/pods/$name/pid")" -m -p -r -w -S "$uid" -G "$uid" -- /usr/bin/env -i PATH=/usr/bin:/bin "$@"
+  nsenter -t "$(<"$base/pods/$name/pid")" -m -n -p -r -w -S "$uid" -G "$uid" -- /usr/bin/env -i PATH=/usr/bin:/bin "$@"
+}
+
+# own_network: pods that start from now on share a loopback of this test's, where no port is taken.
+own_network() {
+  : > "$base/net/$test_name"
+  unshare --net="$base/net/$test_name" ip link set lo up
+  network=(nsenter --net="$base/net/$test_name")
 }
 
 bin() { echo "/usr/lib/postgresql/$1/bin"; }
@@ -359,7 +366,7 @@ run_test() {
   local name=$1 started=$SECONDS output rc
   # The end of a test takes away whatever begins with its name, and no other test's name goes on behind the mark.
   test_name=${name//[^a-z0-9]/-}_
-  uid=999 data=/vol/pgdata work=/vol/.pg-upgrade super=postgres server_args=() crashed=''
+  uid=999 data=/vol/pgdata work=/vol/.pg-upgrade super=postgres server_args=() network=() crashed=''
   set -o errtrace
   output=$( (
     set -e

@@ -2,8 +2,7 @@
 # shellcheck disable=SC2034,SC2154 # set by run.sh
 # The method side-by-side: both servers run, and a pod of ours carries everything over the network.
 
-# Every test has two ports of its own: pods of these tests share the machine's loopback.
-side_ports() { old_port=$((20000 + RANDOM % 20000)) new_port=$((40001 + RANDOM % 20000)); }
+old_port=5432 new_port=5433
 
 # tcp_server POD MAJOR DATA PORT: and waits until it answers.
 tcp_server() {
@@ -100,7 +99,7 @@ carried() {
 
 # side_by_side TEMPLATE FROM TO
 side_by_side() {
-  side_ports
+  own_network
   side_old "$1" "$2"
   side_new "$3"
   # What the image has made for its own environment is nothing to lose.
@@ -126,7 +125,7 @@ side_by_side() {
 }
 
 wrong_pairs() {
-  side_ports
+  own_network
   side_old v13 13
   side_new 17
   refused other_major look PGUP_TO=18
@@ -143,7 +142,7 @@ wrong_pairs() {
 facts_tcp() { old_query app "$facts_sql"; }
 
 empty_source() {
-  side_ports
+  own_network
   from=17
   instance v17plain
   side_new 17
@@ -160,7 +159,7 @@ empty_source() {
 
 # Rows that come to the old server while the new one is loaded are seen, and the target is still known as ours.
 written_to() {
-  side_ports
+  own_network
   side_old v13 13
   side_new 17
   side_env move
@@ -182,7 +181,7 @@ written_to() {
 
 # Killed at random moments, again and again, and done in the end.
 side_killed() {
-  side_ports
+  own_network
   side_old v13 13
   side_new 17
   local i j done=0
@@ -205,7 +204,7 @@ side_killed() {
 
 # Another administrator takes the place of the old superuser, and a role gets a password that is hashed anew.
 another_admin() {
-  side_ports
+  own_network
   side_old v13 13
   side_new 17 "ad min"
   old_query app "create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
