@@ -21,6 +21,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("prepare.sh", include_str!("../scripts/prepare.sh")),
     ("outage.sh", include_str!("../scripts/outage.sh")),
     ("dumped.sh", include_str!("../scripts/dumped.sh")),
+    ("login.sh", include_str!("../scripts/login.sh")),
     ("take.sh", include_str!("../scripts/take.sh")),
     ("claimed.sh", include_str!("../scripts/claimed.sh")),
     ("load.sh", include_str!("../scripts/load.sh")),

@@ -14,6 +14,8 @@ set -eu
 . "${0%/*}/load.sh"
 # shellcheck source=otherwise.sh disable=SC1091
 . "${0%/*}/otherwise.sh"
+# shellcheck source=login.sh disable=SC1091
+. "${0%/*}/login.sh"
 # shellcheck source=target.sh disable=SC1091
 . "${0%/*}/target.sh"
 # shellcheck source=roles.sh disable=SC1091
@@ -59,10 +61,7 @@ login() {
   word "$1" sslmode && TLS=$W
   word "$1" password && login_password=$W
   [ -n "$HOST" ] || refuse no_host "the Secret of the $1 server has no key host"
-  case $login_password in *"$NL"*) refuse password "the password of the $1 server has a newline in it" ;; esac
-  : >"$KEYS/$1"
-  # A passfile takes a colon and a backslash only behind another backslash.
-  [ -z "$login_password" ] || printf '*:*:*:*:%s\n' "$(printf '%s' "$login_password" | sed 's/[\\:]/\\&/g')" >"$KEYS/$1"
+  passfile "$KEYS/$1" "$login_password" || refuse password "the password of the $1 server has a newline in it"
   login_password='' W=''
 }
 

@@ -10,6 +10,8 @@ set -eu
 . "${0%/*}/dumped.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
+# shellcheck source=login.sh disable=SC1091
+. "${0%/*}/login.sh"
 # shellcheck source=space.sh disable=SC1091
 . "${0%/*}/space.sh"
 clock_start
@@ -23,16 +25,13 @@ failed() {
   exit 0
 }
 
-passfile() {
-  : >"$KEYS"
+login() {
   SUPERUSER=${PGUP_OLD_USER:-}
   [ ! -r "$LOGIN/user" ] || SUPERUSER=$(cat "$LOGIN/user")
   SUPERUSER=${SUPERUSER:-postgres}
-  if [ ! -r "$LOGIN/password" ]; then return 0; fi
-  # A passfile takes a colon and a backslash only behind another backslash, and no newline at all.
-  password=$(sed 's/[\\:]/\\&/g' "$LOGIN/password")
-  case $password in *"$NL"*) failed password "the password has a newline in it" ;; esac
-  printf '*:*:*:*:%s\n' "$password" >"$KEYS"
+  password=
+  [ ! -r "$LOGIN/password" ] || password=$(cat "$LOGIN/password")
+  passfile "$KEYS" "$password" || failed password "the password has a newline in it"
   password=
 }
 
@@ -56,7 +55,7 @@ mkdir -p "$BOX/run"
 if dump_is_whole "$DUMP"; then taken; fi
 find_bin "$PGUP_FROM" pg_dump || failed programs "this image has no pg_dump of PostgreSQL $PGUP_FROM"
 NEW_BIN=$BIN
-passfile
+login
 ask template1 'SELECT 1' >/dev/null 2>"$BOX/login.err" || failed no_login "$(tail -n 3 "$BOX/login.err")"
 drop_dump "$DUMP"
 mkdir "$DUMP" || failed not_writable "$DUMP cannot be made"
