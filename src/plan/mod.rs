@@ -10,4 +10,6 @@ pub mod quiesce;
 pub mod rehearse;
 pub mod restore;
 pub mod side;
+#[cfg(test)]
+mod testing;
 pub mod upgrade;

@@ -208,6 +208,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::plan::testing::quiesce;
     use crate::record::Asked;
 
     fn labels(name: &str) -> BTreeMap<String, String> {
@@ -285,24 +286,6 @@ mod tests {
     }
 
     fn plan(switch: bool) -> Record {
-        let client = ObjectId {
-            api_version: "apps/v1".into(),
-            kind: "Deployment".into(),
-            namespace: "shop".into(),
-            name: "api".into(),
-            uid: "u".into(),
-        };
-        let quiesce = vec![
-            Step::Scale {
-                workload: client,
-                from: 3,
-                to: 0,
-            },
-            Step::AwaitNoSessions {
-                seconds: 60,
-                except: Vec::new(),
-            },
-        ];
         let selector = BTreeMap::from([("app".to_owned(), "new".to_owned())]);
         let services = [service("pg", &json!({"app": "old"}), &json!("postgresql"))];
         let moves = if switch {
@@ -318,7 +301,7 @@ mod tests {
             jiff::Timestamp::UNIX_EPOCH,
             instance,
         );
-        for (phase, step) in steps("pod", quiesce, moves, true) {
+        for (phase, step) in steps("pod", quiesce(), moves, true) {
             record.plan(phase, [step]);
         }
         record

@@ -398,7 +398,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::checks::testing;
-    use crate::facts::instance::ObjectId;
+    use crate::plan::testing::quiesce;
 
     pub(crate) fn request() -> Request {
         Request {
@@ -479,26 +479,8 @@ pub(crate) mod tests {
     }
 
     fn plan(instance: &InstanceFacts, upgrade: &Upgrade) -> String {
-        let client = ObjectId {
-            api_version: "apps/v1".into(),
-            kind: "Deployment".into(),
-            namespace: "shop".into(),
-            name: "api".into(),
-            uid: "u".into(),
-        };
-        let quiesce = vec![
-            Step::Scale {
-                workload: client,
-                from: 3,
-                to: 0,
-            },
-            Step::AwaitNoSessions {
-                seconds: 60,
-                except: Vec::new(),
-            },
-        ];
         let mut text = String::new();
-        for (phase, step) in steps(&request(), instance, upgrade, quiesce) {
+        for (phase, step) in steps(&request(), instance, upgrade, quiesce()) {
             let phase = format!("{phase:?}").to_lowercase();
             writeln!(text, "{phase:<8} {step}").unwrap();
         }
