@@ -13,8 +13,8 @@ use super::Session;
 use super::report::API_VERSION;
 use super::runs::{self, Run};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
+use crate::discover::sql;
 use crate::discover::target::Found;
-use crate::discover::{Namespace, sql, target};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
 use crate::exec::store::{config_map_name, instance_label};
@@ -64,14 +64,7 @@ struct Leftover {
 /// # Errors
 /// Exit code 3 when the only way back would go.
 pub async fn run(args: &CleanupArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let namespace = Namespace::read(&session.k8s).await?;
-    let found = target::find(
-        &session.k8s,
-        &namespace,
-        args.target.target.as_ref(),
-        args.target.container.as_deref(),
-    )
-    .await?;
+    let (_, found) = session.instance(&args.target).await?;
     let workload = found.facts.workload.clone();
     let mut all = runs::of(session, &workload).await?;
     if let Some(id) = &args.target.run_id {

@@ -28,7 +28,9 @@ pub mod upgrade;
 pub mod vacuum;
 pub mod version;
 
-use crate::cli::options::{ActArgs, DryRun};
+use crate::cli::options::{ActArgs, DryRun, TargetArgs};
+use crate::discover::Namespace;
+use crate::discover::target::{self, Found};
 use crate::error::{Exit, Failure, Result};
 use crate::facts::instance::InstanceFacts;
 use crate::k8s::ConnectOptions;
@@ -90,6 +92,17 @@ impl Session {
             }
         });
         Ok(Self { k8s, ui })
+    }
+
+    /// The instance that TARGET means, and the namespace that it was found in.
+    ///
+    /// # Errors
+    /// Those of [`target::find`], and when the namespace cannot be read.
+    pub(crate) async fn instance(&self, args: &TargetArgs) -> Result<(Namespace, Found)> {
+        let namespace = Namespace::read(&self.k8s).await?;
+        let (target, container) = (args.target.as_ref(), args.container.as_deref());
+        let found = target::find(&self.k8s, &namespace, target, container).await?;
+        Ok((namespace, found))
     }
 
     /// Shows what is going to be done and asks, unless told not to.

@@ -10,7 +10,7 @@ use super::survey::Survey;
 use super::{Session, runs};
 use crate::cli::options::{ActArgs, AppsArgs, OutputArgs, TargetArgs};
 use crate::discover::clients;
-use crate::discover::{Namespace, sql, target};
+use crate::discover::sql;
 use crate::error::{Exit, Failure, Result};
 use crate::facts::clients::{Client, Clients};
 use crate::output;
@@ -38,14 +38,7 @@ pub struct QuiesceArgs {
 /// # Errors
 /// When clients are still connected after `--timeout`; what was stopped stays stopped.
 pub async fn run(args: &QuiesceArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let namespace = Namespace::read(&session.k8s).await?;
-    let found = target::find(
-        &session.k8s,
-        &namespace,
-        args.target.target.as_ref(),
-        args.target.container.as_deref(),
-    )
-    .await?;
+    let (namespace, found) = session.instance(&args.target).await?;
     let workload = found.facts.workload.clone();
     let addresses = match &found.facts.pod {
         None => Vec::new(),

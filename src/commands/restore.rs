@@ -8,7 +8,6 @@ use super::report::RunReport;
 use super::restore_dump::{self, DumpArgs};
 use super::{Session, runs};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
-use crate::discover::{Namespace, target};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
 use crate::facts::instance::InstanceFacts;
@@ -73,14 +72,7 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
 
 /// Puts the old version back.
 async fn old_version(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let namespace = Namespace::read(&session.k8s).await?;
-    let found = target::find(
-        &session.k8s,
-        &namespace,
-        args.target.target.as_ref(),
-        args.target.container.as_deref(),
-    )
-    .await?;
+    let (_, found) = session.instance(&args.target).await?;
     let workload = found.facts.workload.clone();
     let mut all = runs::of(session, &workload).await?;
     all.retain(|r| {

@@ -11,7 +11,7 @@ use super::{Session, given, quiesce, runs};
 use crate::cli::options::{ActArgs, AppsArgs, Method, OutputArgs, TargetArgs, UpgradeOptions};
 use crate::cli::side::SideArgs;
 use crate::cli::values;
-use crate::discover::{Namespace, dump_claim, sql, target};
+use crate::discover::{Namespace, dump_claim, sql};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
 use crate::output::human_seconds;
@@ -128,9 +128,7 @@ pub(super) async fn run(
 
 /// The image that the server has now, which it keeps.
 async fn present_image(session: &Session, args: &TargetArgs) -> Result<String> {
-    let namespace = Namespace::read(&session.k8s).await?;
-    let container = args.container.as_deref();
-    let found = target::find(&session.k8s, &namespace, args.target.as_ref(), container).await?;
+    let (_, found) = session.instance(args).await?;
     Ok(found.facts.image)
 }
 

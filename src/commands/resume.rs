@@ -7,7 +7,6 @@ use clap::Args;
 use super::report::RunReport;
 use super::{Session, runs};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
-use crate::discover::{Namespace, target};
 use crate::error::{Exit, Result};
 use crate::output;
 use crate::plan::back::clients_back;
@@ -31,14 +30,7 @@ pub struct ResumeArgs {
 /// # Errors
 /// When a workload cannot be changed; the others are tried by running it again.
 pub async fn run(args: &ResumeArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let namespace = Namespace::read(&session.k8s).await?;
-    let found = target::find(
-        &session.k8s,
-        &namespace,
-        args.target.target.as_ref(),
-        args.target.container.as_deref(),
-    )
-    .await?;
+    let (_, found) = session.instance(&args.target).await?;
     let workload = &found.facts.workload;
     let Some(mut run) = runs::current(session, workload, args.target.run_id.as_deref()).await?
     else {

@@ -167,14 +167,7 @@ async fn find(
 ) -> Result<Pair> {
     let step = session.ui.step("find both servers and the clients");
     let k8s = &session.k8s;
-    let namespace = Namespace::read(k8s).await?;
-    let old = target::find(
-        k8s,
-        &namespace,
-        args.target.as_ref(),
-        args.container.as_deref(),
-    )
-    .await?;
+    let (namespace, old) = session.instance(args).await?;
     let facts = &old.facts;
     let pod = facts
         .pod

@@ -15,7 +15,6 @@ use super::report::RunReport;
 use super::{Session, runs};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
 use crate::cli::values;
-use crate::discover::{Namespace, target};
 use crate::error::{Exit, Failure, Result};
 use crate::k8s::names;
 use crate::manifests::login::SecretKey;
@@ -88,14 +87,7 @@ pub async fn run(args: &SnapshotArgs, session: &Session, out: &mut dyn Write) ->
         )
         .hint("nothing was changed"));
     }
-    let namespace = Namespace::read(&session.k8s).await?;
-    let found = target::find(
-        &session.k8s,
-        &namespace,
-        args.target.target.as_ref(),
-        args.target.container.as_deref(),
-    )
-    .await?;
+    let (_, found) = session.instance(&args.target).await?;
     let claim = found.facts.claim.as_ref().ok_or_else(|| {
         Failure::refused(format!("{} has no claim to snapshot", found.facts.workload))
     })?;

@@ -12,7 +12,7 @@ use super::survey::{OPERATOR_OWNED, Probe, Survey, survey};
 use super::{Session, preflight, side_by_side};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs, UpgradeOptions};
 use crate::cli::side::SideArgs;
-use crate::discover::{Namespace, target};
+use crate::discover::target;
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Lease;
 use crate::output::{self, human_seconds};
@@ -278,11 +278,8 @@ pub(super) async fn begun(wish: &Wish<'_>, session: &Session) -> Result<Option<R
     let named = if let Some(name) = &wish.target.target {
         target::named(&session.k8s, name).await
     } else {
-        let namespace = Namespace::read(&session.k8s).await?;
-        let container = wish.target.container.as_deref();
-        target::find(&session.k8s, &namespace, None, container)
-            .await
-            .map(|found| found.facts.workload)
+        let found = session.instance(wish.target).await;
+        found.map(|(_, found)| found.facts.workload)
     };
     let id = match named {
         Ok(id) => id,

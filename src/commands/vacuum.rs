@@ -7,7 +7,6 @@ use clap::Args;
 use super::report::RunReport;
 use super::{Session, runs};
 use crate::cli::options::{ActArgs, OutputArgs, TargetArgs};
-use crate::discover::{Namespace, target};
 use crate::error::{Exit, Failure, Result};
 use crate::output;
 use crate::record::{Phase, RunState};
@@ -35,14 +34,7 @@ pub struct VacuumArgs {
 /// # Errors
 /// Exit code 2 when no upgrade of the instance is on record.
 pub async fn run(args: &VacuumArgs, session: &Session, out: &mut dyn Write) -> Result<Exit> {
-    let namespace = Namespace::read(&session.k8s).await?;
-    let found = target::find(
-        &session.k8s,
-        &namespace,
-        args.target.target.as_ref(),
-        args.target.container.as_deref(),
-    )
-    .await?;
+    let (_, found) = session.instance(&args.target).await?;
     let mut all = runs::of(session, &found.facts.workload).await?;
     all.retain(|r| {
         matches!(r.record.state, RunState::Upgraded | RunState::Loaded)

@@ -9,7 +9,7 @@ use crate::commands::Session;
 use crate::commands::report::RunReport;
 use crate::commands::runs::{self, Run};
 use crate::discover::target::Found;
-use crate::discover::{self, Namespace, target};
+use crate::discover::{self, Namespace};
 use crate::error::{Exit, Failure, Result};
 use crate::facts::server::ServerFacts;
 use crate::facts::surroundings::Surroundings;
@@ -48,14 +48,7 @@ pub(super) async fn run(
             ),
         );
     };
-    let namespace = Namespace::read(&session.k8s).await?;
-    let found = target::find(
-        &session.k8s,
-        &namespace,
-        args.target.target.as_ref(),
-        args.target.container.as_deref(),
-    )
-    .await?;
+    let (namespace, found) = session.instance(&args.target).await?;
     let workload = &found.facts.workload;
     let existing = runs::current(session, workload, args.target.run_id.as_deref()).await?;
     if let Some(run) = &existing
@@ -116,15 +109,7 @@ pub(super) async fn run(
 
 /// Brings the newest dump that there is.
 async fn existing(args: &SnapshotArgs, session: &Session, file: &Path) -> Result<Exit> {
-    let namespace = Namespace::read(&session.k8s).await?;
-    let container = args.target.container.as_deref();
-    let found = target::find(
-        &session.k8s,
-        &namespace,
-        args.target.target.as_ref(),
-        container,
-    )
-    .await?;
+    let (_, found) = session.instance(&args.target).await?;
     let mut runs = runs::of(session, &found.facts.workload).await?;
     if let Some(id) = &args.target.run_id {
         runs.retain(|run| run.record.run == *id);
