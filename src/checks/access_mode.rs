@@ -1,6 +1,6 @@
 //! The upgrade pod can be made while the server runs.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 
 /// The upgrade pod can be made while the server runs.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Nothing has to be done; ReadWriteOnce makes the outage shorter",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

@@ -1,7 +1,6 @@
 //! No column holds privileges.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding};
-use crate::postgres::version::MajorVersion;
+use super::{Check, Concerns, Finding, Live, Run, Severity, columns_finding};
 
 /// No column holds privileges.
 pub(super) const CHECK: Check = Check {
@@ -11,14 +10,12 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER TABLE … ALTER COLUMN … TYPE text[], and back after the upgrade",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[],
-    run: Run::Live(run),
+    run: Run::Change(16, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(16) || live.server.version.major >= MajorVersion::new(16) {
-        return Vec::new();
-    }
     columns_finding(
         live.server,
         &["aclitem"],

@@ -1,6 +1,6 @@
 //! No autoscaler starts the server again.
 
-use super::{Check, CheckInput, Finding, Run, Severity, numbered};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity, numbered};
 
 /// No autoscaler starts the server again.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Delete it, or let quiesce hold it",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

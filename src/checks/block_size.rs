@@ -1,6 +1,6 @@
 //! Pages have the usual size.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Concerns, Finding, Live, Run, Severity};
 
 /// Pages have the usual size.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Build an image with the same --with-blocksize, and name it with --image",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::StoredForm,
     queries: &[],
     run: Run::Live(run),
 };

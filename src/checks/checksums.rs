@@ -1,6 +1,6 @@
 //! Data checksums stay as they are.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Concerns, Finding, Live, Run, Severity};
 
 /// Data checksums stay as they are.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Turn them on with pg_checksums while the server is down",
     severity: Severity::Info,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

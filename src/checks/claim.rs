@@ -1,6 +1,6 @@
 //! The data is on a claim.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 
 /// The data is on a claim.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Move the data onto a claim, with a dump and a new instance",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

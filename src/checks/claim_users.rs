@@ -1,6 +1,6 @@
 //! Only the server uses the claim.
 
-use super::{Check, CheckInput, Finding, Run, Severity, numbered};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity, numbered};
 
 /// Only the server uses the claim.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Stop the other pods",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

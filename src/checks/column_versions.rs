@@ -1,7 +1,8 @@
 //! No column carries an option that the new version does not know.
 
 use super::{
-    Check, Finding, Query, Run, Severity, Target, dotted, numbered, rows_of_databases, text,
+    Check, Concerns, Finding, Query, Run, Severity, Target, dotted, numbered, rows_of_databases,
+    text,
 };
 use crate::postgres::version::MajorVersion;
 
@@ -25,6 +26,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take a newer minor release of the new version",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[QUERY],
     run: Run::Target(run),
 };

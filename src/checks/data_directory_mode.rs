@@ -1,6 +1,6 @@
 //! The data directory is closed to others.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Concerns, Finding, Live, Run, Severity};
 
 /// The data directory is closed to others.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "chmod 0700; remove fsGroup, or set fsGroupChangePolicy: OnRootMismatch",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! The data directory is on the claim.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Concerns, Finding, Live, Run, Severity};
 
 /// The data directory is on the claim.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Move the data onto a claim",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! The databases of initdb have one locale.
 
-use super::{Check, Finding, Live, Run, Severity, name};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name};
 use crate::facts::server::Database;
 use crate::postgres::version::MajorVersion;
 
@@ -12,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Make the database again from template0",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[],
     run: Run::Live(run),
 };

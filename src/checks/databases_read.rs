@@ -1,6 +1,6 @@
 //! Every open database was read.
 
-use super::{Check, Finding, Live, Run, Severity, name, numbered};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name, numbered};
 
 /// Every open database was read.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Let the superuser connect to it over the local socket (pg_hba.conf), then run preflight again",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! A PodDisruptionBudget covers the server only while it runs.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 
 /// A PodDisruptionBudget covers the server only while it runs.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Drain no node during the upgrade",
     severity: Severity::Info,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

@@ -40,9 +40,16 @@ pub fn render() -> String {
             };
             let _ = write!(
                 text,
-                "\n### {}\n\n**{}.** {}.\n\nWhat to do: {}. {waive}\n",
+                "\n### {}\n\n**{}.** {}.\n\nWhat to do: {}. {waive}",
                 check.id, check.title, check.why, check.mend
             );
+            if let Some(major) = check.changed_in {
+                let _ = write!(text, " Only from before {major} to {major} or newer.");
+            }
+            if check.pg_upgrade_only {
+                text.push_str(" Not with `--method dump`.");
+            }
+            text.push('\n');
         }
     }
     text

@@ -1,6 +1,6 @@
 //! The API server lets in what the upgrade makes.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 use crate::facts::dry_run::Answer;
 use crate::k8s::labels;
 
@@ -12,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Make room in the quota, or let objects of this tool pass where they are refused",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

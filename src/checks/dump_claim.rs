@@ -1,6 +1,6 @@
 //! The dump's own claim can be used.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 use crate::facts::dump_claim::DumpClaimFacts;
 use crate::facts::server::ServerFacts;
 use crate::output::human_bytes;
@@ -14,6 +14,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Name another claim, or say a size to have one made",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Kubernetes(run),
 };

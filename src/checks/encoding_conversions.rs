@@ -1,6 +1,6 @@
 //! No encoding conversion was made by users.
 
-use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -17,14 +17,12 @@ pub(super) const CHECK: Check = Check {
     mend: "DROP CONVERSION, and make it again after the upgrade",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(14, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(14) {
-        return Vec::new();
-    }
     rows_finding(
         live.server,
         &QUERY,

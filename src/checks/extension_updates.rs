@@ -1,7 +1,8 @@
 //! Every extension can be updated to the version of the target image.
 
 use super::{
-    Check, Finding, Run, Severity, Target, in_database, name, numbered, read_databases, statements,
+    Check, Concerns, Finding, Run, Severity, Target, in_database, name, numbered, read_databases,
+    statements,
 };
 
 /// Every extension can be updated to the version of the target image.
@@ -12,6 +13,7 @@ pub(super) const CHECK: Check = Check {
     mend: "kubectl pg-upgrade vacuum runs ALTER EXTENSION … UPDATE",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

@@ -1,8 +1,8 @@
 //! The target image has every extension.
 
 use super::{
-    Check, Finding, Run, Severity, Target, in_database, name, numbered, read_databases, statements,
-    unknown,
+    Check, Concerns, Finding, Run, Severity, Target, in_database, name, numbered, read_databases,
+    statements, unknown,
 };
 
 /// The target image has every extension.
@@ -13,6 +13,7 @@ pub(super) const CHECK: Check = Check {
     mend: "DROP EXTENSION, or take an image that has it",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

@@ -1,6 +1,6 @@
 //! The volume has free inodes.
 
-use super::{Check, Finding, Live, Run, Severity, probed_volume};
+use super::{Check, Concerns, Finding, Live, Run, Severity, probed_volume};
 
 /// The volume has free inodes.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Grow the claim: ext4 gets more inodes with more space",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

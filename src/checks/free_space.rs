@@ -1,6 +1,6 @@
 //! The volume has room.
 
-use super::{Check, Finding, Live, Run, Severity, probed_volume};
+use super::{Check, Concerns, Finding, Live, Run, Severity, probed_volume};
 use crate::plan::dump::bytes_needed;
 use crate::record::DUMP;
 
@@ -12,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Grow the claim, or choose --transfer link or clone",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

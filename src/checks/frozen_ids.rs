@@ -1,7 +1,7 @@
 //! No database is older than the oldest transaction.
 
 use super::{
-    Check, Finding, Live, Query, Run, Severity, in_database, name, numbered, server_rows,
+    Check, Concerns, Finding, Live, Query, Run, Severity, in_database, name, numbered, server_rows,
     statements, text,
 };
 use crate::postgres::version::MajorVersion;
@@ -21,14 +21,12 @@ pub(super) const CHECK: Check = Check {
     mend: "VACUUM FREEZE in the database, and look for damage",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(19, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(19) {
-        return Vec::new();
-    }
     let rows = match server_rows(live.server, &QUERY) {
         Err(unknown) => return unknown,
         Ok([]) => return Vec::new(),

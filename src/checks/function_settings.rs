@@ -1,8 +1,8 @@
 //! No function has a setting that is gone.
 
 use super::{
-    Check, Finding, Live, Run, Severity, in_database, name, numbered, read_databases, statements,
-    to_version, unknown,
+    Check, Concerns, Finding, Live, Run, Severity, in_database, name, numbered, read_databases,
+    statements, to_version, unknown,
 };
 use crate::postgres::settings::stops;
 
@@ -14,6 +14,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER FUNCTION … RESET",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! No hash index has to be rebuilt.
 
-use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -18,8 +18,9 @@ pub(super) const CHECK: Check = Check {
     mend: "REINDEX INDEX after the upgrade",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::StoredForm,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(10, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {

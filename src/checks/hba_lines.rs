@@ -1,6 +1,6 @@
 //! The new server understands every line of `pg_hba.conf`.
 
-use super::{Check, Finding, Live, Query, Run, Severity, numbered, server_rows};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, numbered, server_rows};
 use crate::postgres::version::MajorVersion;
 
 /// Older servers read no file outside the data directory. Only numbers: lines may hold passwords.
@@ -27,6 +27,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Change the lines; the old version takes the new words too",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[CLIENTCERT, RADIUS],
     run: Run::Live(run),
 };

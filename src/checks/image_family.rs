@@ -1,6 +1,6 @@
 //! The target image is of the same family, or what differs goes along.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 use crate::facts::instance::Family;
 use crate::plan::crossing::families;
 
@@ -12,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     mend: "From Bitnami's image to docker-library's the pod template and the configuration are changed with the image, and the plan shows it; mend first what is named. No other change of the family is built",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Kubernetes(run),
 };

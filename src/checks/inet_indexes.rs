@@ -1,6 +1,6 @@
 //! No index uses the operator classes for inet that `btree_gist` had.
 
-use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -19,14 +19,12 @@ pub(super) const CHECK: Check = Check {
     mend: "DROP INDEX, and make it again with inet_ops after the upgrade",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(19, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(19) {
-        return Vec::new();
-    }
     rows_finding(
         live.server,
         &QUERY,

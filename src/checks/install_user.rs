@@ -1,6 +1,6 @@
 //! The role that initdb made is a superuser who can log in.
 
-use super::{Check, Finding, Live, Run, Severity, name};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name};
 
 /// The role that initdb made is a superuser who can log in.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER ROLE … SUPERUSER LOGIN; a name that begins with pg_ has to be changed",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

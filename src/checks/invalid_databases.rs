@@ -1,6 +1,6 @@
 //! No database is half dropped.
 
-use super::{Check, Finding, Live, Run, Severity, name, numbered, statements};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name, numbered, statements};
 
 /// No database is half dropped.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "DROP DATABASE …",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! No index is invalid.
 
-use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 
 const QUERY: Query = Query::database(
     "invalid-indexes",
@@ -16,6 +16,7 @@ pub(super) const CHECK: Check = Check {
     mend: "REINDEX INDEX CONCURRENTLY, or DROP INDEX",
     severity: Severity::Info,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! Large objects are few.
 
-use super::{Check, Finding, Live, Run, Severity, name, read_databases, unknown};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name, read_databases, unknown};
 use crate::postgres::version::MajorVersion;
 
 /// Large objects are few.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Remove orphans with vacuumlo, or go to 17 or newer",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::StoredForm,
     queries: &[],
     run: Run::Live(run),
 };

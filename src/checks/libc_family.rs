@@ -1,6 +1,6 @@
 //! Both images have the same C library.
 
-use super::{Check, Finding, Run, Severity, Target};
+use super::{Check, Concerns, Finding, Run, Severity, Target};
 use crate::facts::server::Libc;
 
 /// Both images have the same C library.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take an image with the same C library, such as the -alpine or the Debian variant, or cross it with --method dump",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[],
     run: Run::Target(run),
 };

@@ -1,6 +1,6 @@
 //! Text sorts the same in both images.
 
-use super::{Check, Finding, Run, Severity, Target, name, numbered, read_databases};
+use super::{Check, Concerns, Finding, Run, Severity, Target, name, numbered, read_databases};
 use crate::facts::server::{Libc, LocaleProvider};
 
 /// Text sorts the same in both images.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Run kubectl pg-upgrade vacuum after the upgrade: it rebuilds the indexes that depend on it",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::StoredForm,
     queries: &[],
     run: Run::Target(run),
 };

@@ -1,6 +1,8 @@
 //! The target image has every library that functions are loaded from.
 
-use super::{Check, Finding, Run, Severity, Target, name, numbered, read_databases, unknown};
+use super::{
+    Check, Concerns, Finding, Run, Severity, Target, name, numbered, read_databases, unknown,
+};
 
 /// The target image has every library that functions are loaded from.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take an image that has the library, or drop the functions",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

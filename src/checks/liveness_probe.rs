@@ -1,6 +1,6 @@
 //! A server that starts slowly is not killed.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 
 /// A server that starts slowly is not killed.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Give the container a startupProbe, or the livenessProbe a higher failureThreshold",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

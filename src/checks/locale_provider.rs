@@ -1,6 +1,6 @@
 //! The new version has every locale provider.
 
-use super::{Check, Finding, Run, Severity, Target, name};
+use super::{Check, Concerns, Finding, Run, Severity, Target, name};
 use crate::facts::server::LocaleProvider;
 
 /// The new version has every locale provider.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take an image that is built with ICU",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

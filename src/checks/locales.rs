@@ -1,6 +1,6 @@
 //! The target image has every locale.
 
-use super::{Check, Finding, Run, Severity, Target, name, numbered};
+use super::{Check, Concerns, Finding, Run, Severity, Target, name, numbered};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::server::{Libc, LocaleProvider};
@@ -13,6 +13,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take an image that has the locale, or build one: localedef -i en_US -f UTF-8 en_US.UTF-8",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

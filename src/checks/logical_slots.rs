@@ -1,6 +1,6 @@
 //! No logical replication slot is lost.
 
-use super::{Check, Finding, Live, Run, Severity, numbered, statements, unknown};
+use super::{Check, Concerns, Finding, Live, Run, Severity, numbered, statements, unknown};
 use crate::facts::server::Slot;
 use crate::postgres::version::MajorVersion;
 
@@ -12,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Stop the readers, SELECT pg_drop_replication_slot(…), and make the slots again after the upgrade",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

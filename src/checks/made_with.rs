@@ -1,6 +1,6 @@
 //! What is asked for the new cluster can be made.
 
-use super::{Check, Finding, Run, Severity, Target, name};
+use super::{Check, Concerns, Finding, Run, Severity, Target, name};
 use crate::facts::server::{Database, LocaleProvider};
 use crate::postgres::version::MajorVersion;
 
@@ -12,6 +12,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Say --encoding and --locale that fit each other",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

@@ -1,6 +1,6 @@
 //! Nobody puts the old image back.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 use crate::facts::instance::OwnerKind;
 
 /// Nobody puts the old image back.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Change the image there right after the upgrade; the report of the run has the exact change",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

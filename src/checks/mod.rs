@@ -115,7 +115,9 @@ use common::{
     read_databases, rows_finding, rows_of_databases, server_rows, statements, text, to_version,
     unknown,
 };
-pub use types::{Check, CheckInput, Finding, Layer, Live, Request, Run, Severity, Target};
+pub use types::{
+    Check, CheckInput, Concerns, Finding, Layer, Live, Request, Run, Severity, Target,
+};
 
 /// Every check, in the order they are reported.
 pub const ALL: &[Check] = &[
@@ -219,74 +221,13 @@ pub const ALL: &[Check] = &[
     permissions::CHECK,
 ];
 
-/// Checks of what `pg_upgrade` carries over in its stored form, which a dump writes as text and a load makes anew.
-const PG_UPGRADE_ONLY: &[&str] = &[
-    "aclitem-columns",
-    "block-size",
-    "column-versions",
-    "database-locales",
-    "hash-indexes",
-    "inet-indexes",
-    "large-objects",
-    "libc-family",
-    "libc-version",
-    "reg-types",
-    "release-round",
-    "sql-identifier-columns",
-    "system-composites",
-    "unicode",
-];
-
-/// Checks of where the server runs and of who else uses it. What its databases hold does not matter to a load that replaces
-/// them; whether the dump fits is found out by reading it.
-const FOR_A_LOAD: &[&str] = &[
-    "access-mode",
-    "autoscaler",
-    "claim",
-    "claim-retention",
-    "claim-users",
-    "data-directory-mode",
-    "data-directory-owner",
-    "data-directory-place",
-    "disruption-budget",
-    "dry-run",
-    "grace-period",
-    "in-recovery",
-    "install-user",
-    "liveness-probe",
-    "logical-slots",
-    "managed-by",
-    "old-programs",
-    "operator-owned",
-    "partition",
-    "permissions",
-    "physical-slots",
-    "pod-ready",
-    "replicas",
-    "scaled-object",
-    "server-facts",
-    "service-mesh",
-    "standbys",
-    "superuser",
-    "tablespaces",
-    "update-strategy",
-    "vertical-autoscaler",
-    "volume",
-    "wal-archive",
-    "wal-directory",
-];
-
 /// Runs every check; never stops at the first finding. Blockers of the checks in `ignored` become warnings where they may.
 ///
 /// Worst findings come first; among equals the order of `ALL` holds.
 pub fn run_all(input: &CheckInput, ignored: &[String]) -> Vec<Finding> {
     let asked = ALL
         .iter()
-        .filter(|check| match input.request.transfer.as_str() {
-            crate::record::DUMP => !PG_UPGRADE_ONLY.contains(&check.id),
-            crate::record::LOAD => FOR_A_LOAD.contains(&check.id),
-            _ => true,
-        });
+        .filter(|check| check.concerns.matters_to(&input.request.transfer));
     let mut findings: Vec<Finding> = asked.flat_map(|check| check.findings(input)).collect();
     for finding in &mut findings {
         if finding.severity == Severity::Blocker
@@ -326,11 +267,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_way_is_asked_what_matters_to_it() {
+        let mut input = testing::troubled();
+        let mut found = |transfer: &str| -> BTreeSet<&str> {
+            input.request.transfer = transfer.into();
+            let findings = run_all(&input, &[]);
+            findings.iter().map(|finding| finding.check).collect()
+        };
+        let (all, dump, load) = (
+            found("link"),
+            found(crate::record::DUMP),
+            found(crate::record::LOAD),
+        );
+        for (id, asked) in [
+            ("aclitem-columns", [true, false, false]),
+            ("postfix-operators", [true, true, false]),
+            ("logical-slots", [true, true, true]),
+        ] {
+            assert_eq!(
+                [&all, &dump, &load].map(|of| of.contains(id)),
+                asked,
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
     fn ids_are_unique_words_with_a_file_of_their_own() {
         let ids: BTreeSet<&str> = ALL.iter().map(|check| check.id).collect();
-        let only = |id: &&str| ids.contains(id);
-        assert!(PG_UPGRADE_ONLY.iter().all(only), "{PG_UPGRADE_ONLY:?}");
-        assert!(FOR_A_LOAD.iter().all(only), "{FOR_A_LOAD:?}");
         assert_eq!(ids.len(), ALL.len());
         let files: BTreeSet<String> =
             std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/checks"))

@@ -1,7 +1,6 @@
 //! No database has the encoding `MULE_INTERNAL`.
 
-use super::{Check, Finding, Live, Run, Severity, name, numbered};
-use crate::postgres::version::MajorVersion;
+use super::{Check, Concerns, Finding, Live, Run, Severity, name, numbered};
 
 /// No database has the encoding `MULE_INTERNAL`.
 pub(super) const CHECK: Check = Check {
@@ -11,14 +10,12 @@ pub(super) const CHECK: Check = Check {
     mend: "Dump the database, and restore it into one with encoding UTF8",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
-    run: Run::Live(run),
+    run: Run::Change(19, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(19) {
-        return Vec::new();
-    }
     let databases: Vec<String> = live
         .server
         .databases

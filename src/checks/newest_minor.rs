@@ -1,6 +1,6 @@
 //! The new version is a recent minor release.
 
-use super::{Check, Finding, Run, Severity, Target};
+use super::{Check, Concerns, Finding, Run, Severity, Target};
 
 /// The new version is a recent minor release.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take the newest minor release of the new version",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

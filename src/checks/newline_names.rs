@@ -1,7 +1,8 @@
 //! No name has a line break.
 
 use super::{
-    Check, Finding, Live, Query, Run, Severity, name, numbered, server_rows, statements, text,
+    Check, Concerns, Finding, Live, Query, Run, Severity, name, numbered, server_rows, statements,
+    text,
 };
 use crate::postgres::quote::identifier;
 use crate::postgres::version::MajorVersion;
@@ -21,14 +22,12 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER DATABASE … RENAME TO, ALTER ROLE … RENAME TO",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(19, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(19) {
-        return Vec::new();
-    }
     let rows = match server_rows(live.server, &QUERY) {
         Err(unknown) => return unknown,
         Ok([]) => return Vec::new(),

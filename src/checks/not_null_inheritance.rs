@@ -1,7 +1,7 @@
 //! Children have the NOT NULL of their parents.
 
 use super::{
-    Check, Finding, Live, Query, Run, Severity, dotted, in_database, name, numbered,
+    Check, Concerns, Finding, Live, Query, Run, Severity, dotted, in_database, name, numbered,
     rows_of_databases, statements, text,
 };
 use crate::postgres::version::MajorVersion;
@@ -23,6 +23,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER TABLE … ALTER COLUMN … SET NOT NULL",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
     run: Run::Live(run),
 };

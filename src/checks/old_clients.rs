@@ -1,6 +1,6 @@
 //! Backups go on after the upgrade.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 use crate::postgres::image;
 
 /// Backups go on after the upgrade.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Give the clients an image of the new version before the upgrade",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Kubernetes(run),
 };

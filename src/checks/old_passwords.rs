@@ -1,6 +1,8 @@
 //! No password is kept as an MD5 hash.
 
-use super::{Check, Finding, Live, Query, Run, Severity, name, numbered, server_rows, text};
+use super::{
+    Check, Concerns, Finding, Live, Query, Run, Severity, name, numbered, server_rows, text,
+};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::server(
@@ -16,6 +18,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Set password_encryption to scram-sha-256, then the passwords anew",
     severity: Severity::Info,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! The old server's programs run beside the new image.
 
-use super::{Check, Finding, Run, Severity, Target};
+use super::{Check, Concerns, Finding, Run, Severity, Target};
 
 /// The old server's programs run beside the new image.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take the official image, or one built from it, for both versions",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Target(run),
 };

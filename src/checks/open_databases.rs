@@ -1,6 +1,6 @@
 //! Every database takes connections.
 
-use super::{Check, Finding, Live, Run, Severity, name, numbered, statements};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name, numbered, statements};
 
 /// Every database takes connections.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER DATABASE … ALLOW_CONNECTIONS true",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

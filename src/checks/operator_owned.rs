@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 use crate::facts::instance::OwnerKind;
 use crate::operators;
 use crate::operators::procedure::{Names, procedure};
@@ -15,6 +15,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Use the operator's own upgrade procedure, which the finding has with all names filled in",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

@@ -1,6 +1,6 @@
 //! Everything that the plan does is allowed.
 
-use super::{Check, CheckInput, Finding, Run, Severity, numbered};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity, numbered};
 
 /// Everything that the plan does is allowed.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "kubectl pg-upgrade rbac prints the Role that is needed",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

@@ -1,6 +1,6 @@
 //! No physical replication slot is lost.
 
-use super::{Check, Finding, Live, Run, Severity, numbered, unknown};
+use super::{Check, Concerns, Finding, Live, Run, Severity, numbered, unknown};
 
 /// No physical replication slot is lost.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Make them again after the upgrade",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

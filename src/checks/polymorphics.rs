@@ -1,6 +1,6 @@
 //! No aggregate or operator uses the old polymorphic array functions.
 
-use super::{Check, Finding, Live, Query, Run, Severity, name, rows_finding, text};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, name, rows_finding, text};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -24,14 +24,12 @@ pub(super) const CHECK: Check = Check {
     mend: "DROP it, and make it again with anycompatible after the upgrade",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(14, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(14) {
-        return Vec::new();
-    }
     rows_finding(
         live.server,
         &QUERY,

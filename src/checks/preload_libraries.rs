@@ -1,6 +1,6 @@
 //! The target image has every library that is preloaded.
 
-use super::{Check, Finding, Run, Severity, Target, numbered};
+use super::{Check, Concerns, Finding, Run, Severity, Target, numbered};
 use crate::facts::server::Setting;
 
 /// The target image has every library that is preloaded.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Remove it from shared_preload_libraries, or take an image that has it",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

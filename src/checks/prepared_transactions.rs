@@ -1,7 +1,7 @@
 //! No prepared transactions.
 
 use super::{
-    Check, Finding, Live, Run, Severity, in_database, name, numbered, statements, unknown,
+    Check, Concerns, Finding, Live, Run, Severity, in_database, name, numbered, statements, unknown,
 };
 use crate::postgres::quote::literal;
 
@@ -13,6 +13,7 @@ pub(super) const CHECK: Check = Check {
     mend: "COMMIT PREPARED or ROLLBACK PREPARED, in the database of each",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

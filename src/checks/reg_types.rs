@@ -1,6 +1,6 @@
 //! No column holds references by oid that change.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding};
+use super::{Check, Concerns, Finding, Live, Run, Severity, columns_finding};
 
 /// No column holds references by oid that change.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER TABLE … ALTER COLUMN … TYPE text, and back after the upgrade",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! The new version was not released before the old one.
 
-use super::{Check, Finding, Run, Severity, Target};
+use super::{Check, Concerns, Finding, Run, Severity, Target};
 
 /// The new version was not released before the old one.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take a newer minor release of the new version",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[],
     run: Run::Target(run),
 };

@@ -1,6 +1,6 @@
 //! No configuration file has a setting that is gone.
 
-use super::{Check, Finding, Live, Run, Severity, numbered, to_version, unknown};
+use super::{Check, Concerns, Finding, Live, Run, Severity, numbered, to_version, unknown};
 use crate::postgres::settings::{renamed, stops};
 
 /// No configuration file has a setting that is gone.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Remove the line; in files of the data directory it is commented out by the upgrade",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! There is one server.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 
 /// There is one server.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Scale to 1; make the standbys anew after the upgrade",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

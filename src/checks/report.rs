@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{ALL, Finding, Severity};
+use super::{ALL, Concerns, Finding, Run, Severity};
 
 /// Objects shown in a row; the rest is counted.
 const SHOWN: usize = 5;
@@ -93,6 +93,11 @@ pub struct CheckRow {
     pub severity: Severity,
     /// `--ignore-checks` may turn its blockers into warnings.
     pub waivable: bool,
+    /// The version that brought the change, where it only matters on the way past one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_in: Option<u16>,
+    /// It is left out with `--method dump`.
+    pub pg_upgrade_only: bool,
 }
 
 /// Every check, in the order they are reported: what `preflight --list-checks` and `docs/checks.md` are made from.
@@ -106,6 +111,11 @@ pub fn list() -> Vec<CheckRow> {
             mend: check.mend,
             severity: check.severity,
             waivable: check.waivable,
+            changed_in: match check.run {
+                Run::Change(major, _) => Some(major),
+                _ => None,
+            },
+            pg_upgrade_only: check.concerns == Concerns::StoredForm,
         })
         .collect()
 }

@@ -1,6 +1,8 @@
 //! Nobody relies on CREATEROLE as it was.
 
-use super::{Check, Finding, Live, Query, Run, Severity, name, numbered, server_rows, text};
+use super::{
+    Check, Concerns, Finding, Live, Query, Run, Severity, name, numbered, server_rows, text,
+};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::server(
@@ -17,14 +19,12 @@ pub(super) const CHECK: Check = Check {
     mend: "GRANT the roles that it manages to it WITH ADMIN OPTION, after the upgrade",
     severity: Severity::Info,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(16, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(16) {
-        return Vec::new();
-    }
     match server_rows(live.server, &QUERY) {
         Err(unknown) => unknown,
         Ok([]) => Vec::new(),

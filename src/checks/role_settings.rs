@@ -1,7 +1,8 @@
 //! No role or database has a setting that is gone.
 
 use super::{
-    Check, Finding, Live, Run, Severity, dotted, name, numbered, statements, to_version, unknown,
+    Check, Concerns, Finding, Live, Run, Severity, dotted, name, numbered, statements, to_version,
+    unknown,
 };
 use crate::facts::server::RoleSetting;
 use crate::postgres::settings::stops;
@@ -14,6 +15,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER ROLE … RESET, ALTER DATABASE … RESET",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

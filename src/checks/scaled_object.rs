@@ -1,6 +1,6 @@
 //! KEDA does not start what was stopped.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 
 /// KEDA does not start what was stopped.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Pause it for the time of the upgrade",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

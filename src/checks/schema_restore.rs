@@ -1,6 +1,6 @@
 //! The new server can make every object of the running one.
 
-use super::{Check, Finding, Run, Severity, Target, name, numbered};
+use super::{Check, Concerns, Finding, Run, Severity, Target, name, numbered};
 use crate::facts::target::{SchemaError, SchemaPart};
 
 /// The new server can make every object of the running one.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Change or drop the object before the upgrade, and make it anew afterwards",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

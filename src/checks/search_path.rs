@@ -1,6 +1,6 @@
 //! Functions in indexes name their schemas.
 
-use super::{Check, Finding, Live, Query, Run, Severity, dotted, rows_finding, text};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, dotted, rows_finding, text};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -21,14 +21,12 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER FUNCTION … SET search_path, or name the schemas in its body; a rehearsal shows whether it matters",
     severity: Severity::Info,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(17, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.to < MajorVersion::new(17) {
-        return Vec::new();
-    }
     rows_finding(
         live.server,
         &QUERY,

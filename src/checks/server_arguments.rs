@@ -1,6 +1,6 @@
 //! No argument of the server is a setting that is gone.
 
-use super::{Check, Finding, Live, Run, Severity, numbered, to_version};
+use super::{Check, Concerns, Finding, Live, Run, Severity, numbered, to_version};
 use std::collections::BTreeMap;
 
 use crate::postgres::settings::{renamed, stops};
@@ -13,6 +13,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Remove it from args or env of the container",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! The running server was read.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 use crate::plan::bring_up;
 
 /// The running server was read.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Start the server with the old image, or read the error of the command",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

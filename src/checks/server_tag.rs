@@ -1,6 +1,6 @@
 //! The tag of the running image tells its version.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Concerns, Finding, Live, Run, Severity};
 use crate::postgres::image::major;
 
 /// The tag of the running image tells its version.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Nothing has to be done for the upgrade; the version that the server reports counts",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! No sidecar of a service mesh is in the way.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 use crate::k8s::labels;
 
 /// No sidecar of a service mesh is in the way.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Name the clients with --apps where preflight does not list them; exempt the pods of this tool from other injectors",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

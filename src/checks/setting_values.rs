@@ -1,6 +1,6 @@
 //! The new server takes every setting in force.
 
-use super::{Check, Finding, Run, Severity, Target, numbered};
+use super::{Check, Concerns, Finding, Run, Severity, Target, numbered};
 use crate::postgres::{in_force, settings};
 
 /// The new server takes every setting in force.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Give the setting a value that both versions take, or remove it",
     severity: Severity::Blocker,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

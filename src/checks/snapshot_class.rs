@@ -1,6 +1,6 @@
 //! A volume snapshot can be made where it is the way back.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 
 /// A volume snapshot can be made where it is the way back.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Install a VolumeSnapshotClass for the driver, or choose --transfer copy",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Kubernetes(run),
 };

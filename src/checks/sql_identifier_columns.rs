@@ -1,7 +1,6 @@
 //! No column has the type `sql_identifier`.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding};
-use crate::postgres::version::MajorVersion;
+use super::{Check, Concerns, Finding, Live, Run, Severity, columns_finding};
 
 /// No column has the type `sql_identifier`.
 pub(super) const CHECK: Check = Check {
@@ -11,14 +10,12 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER TABLE … ALTER COLUMN … TYPE name",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[],
-    run: Run::Live(run),
+    run: Run::Change(12, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.server.version.major > MajorVersion::new(11) {
-        return Vec::new();
-    }
     columns_finding(
         live.server,
         &["sql_identifier"],
@@ -30,7 +27,7 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{fires, silent};
-    use super::*;
+    use crate::postgres::version::MajorVersion;
 
     #[test]
     fn such_columns_of_an_old_server_are_found() {

@@ -1,6 +1,6 @@
 //! No standby follows the server.
 
-use super::{Check, Finding, Live, Run, Severity, numbered, unknown};
+use super::{Check, Concerns, Finding, Live, Run, Severity, numbered, unknown};
 
 /// No standby follows the server.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Make the standbys anew after the upgrade",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

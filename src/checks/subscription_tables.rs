@@ -1,6 +1,6 @@
 //! Every table of a subscription is in step.
 
-use super::{Check, Finding, Live, Query, Run, Severity, name, rows_finding, text};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, name, rows_finding, text};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -20,6 +20,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Wait until the tables are copied, or drop the subscription",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
     run: Run::Live(run),
 };

@@ -1,7 +1,7 @@
 //! No subscription loses its place.
 
 use super::{
-    Check, Finding, Live, Run, Severity, in_database, name, numbered, statements, unknown,
+    Check, Concerns, Finding, Live, Run, Severity, in_database, name, numbered, statements, unknown,
 };
 use crate::facts::server::Subscription;
 use crate::postgres::version::MajorVersion;
@@ -14,6 +14,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER SUBSCRIPTION … DISABLE before, and refresh it after the upgrade with copy_data = false",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! The server is read as a superuser.
 
-use super::{Check, Finding, Live, Run, Severity, name};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name};
 
 /// The server is read as a superuser.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Give the container the name and password of a superuser",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! No column holds rows of system tables.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding};
+use super::{Check, Concerns, Finding, Live, Run, Severity, columns_finding};
 
 /// No column holds rows of system tables.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER TABLE … DROP COLUMN, or keep the values as text",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::StoredForm,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,8 +1,8 @@
 //! No view is made of columns of system views that went.
 
 use super::{
-    Check, Finding, Live, Query, Run, Severity, dotted, in_database, numbered, rows_of_databases,
-    statements, text,
+    Check, Concerns, Finding, Live, Query, Run, Severity, dotted, in_database, numbered,
+    rows_of_databases, statements, text,
 };
 use crate::postgres::catalogs::column_went;
 
@@ -26,6 +26,7 @@ pub(super) const CHECK: Check = Check {
     mend: "DROP VIEW, and make it again from what the new version has",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! There are no tablespaces.
 
-use super::{Check, Finding, Live, Run, Severity, name, numbered, statements, unknown};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name, numbered, statements, unknown};
 
 /// There are no tablespaces.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Move the tables and indexes to pg_default and DROP TABLESPACE",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

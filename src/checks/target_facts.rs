@@ -1,6 +1,6 @@
 //! The target image was looked into.
 
-use super::{ALL, Check, CheckInput, Finding, Layer, Run, Severity};
+use super::{ALL, Check, CheckInput, Concerns, Finding, Layer, Run, Severity};
 
 /// The target image was looked into.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Run preflight without --read-only",
     severity: Severity::Warning,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Kubernetes(run),
 };

@@ -1,6 +1,6 @@
 //! The tag of the target image tells its version.
 
-use super::{Check, Finding, Run, Severity, Target};
+use super::{Check, Concerns, Finding, Run, Severity, Target};
 use crate::postgres::image::major;
 
 /// The tag of the target image tells its version.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Name an image whose tag is its version with --image",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

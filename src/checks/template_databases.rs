@@ -1,6 +1,6 @@
 //! The template databases are as initdb made them.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Concerns, Finding, Live, Run, Severity};
 
 /// The template databases are as initdb made them.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER DATABASE template0 ALLOW_CONNECTIONS false; CREATE DATABASE template1 TEMPLATE template0 IS_TEMPLATE true",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

@@ -1,6 +1,6 @@
 //! The transfer mode is possible.
 
-use super::{Check, Finding, Run, Severity, Target};
+use super::{Check, Concerns, Finding, Run, Severity, Target};
 use crate::postgres::version::MajorVersion;
 
 /// The transfer mode is possible.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Choose another --transfer, or auto",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };

@@ -11,6 +11,7 @@ use crate::plan::crossing::Crossing;
 use crate::postgres::initdb::Wish;
 use crate::postgres::query::Query;
 use crate::postgres::version::MajorVersion;
+use crate::record::{DUMP, LOAD};
 
 /// Which side a check looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -193,11 +194,36 @@ pub struct Target<'a> {
     pub input: &'a CheckInput,
 }
 
+/// What a check is about, which decides the ways to a new version that it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concerns {
+    /// Where the server runs and who else uses it: any way, a load that replaces the databases included.
+    Place,
+    /// What the databases hold and what the new version makes of it: not a load, which finds out by reading the dump.
+    Contents,
+    /// What `pg_upgrade` carries over in its stored form: not a dump, which writes it as text.
+    StoredForm,
+}
+
+impl Concerns {
+    /// Whether it matters to a transfer, in the words of the record.
+    pub(crate) fn matters_to(self, transfer: &str) -> bool {
+        match transfer {
+            LOAD => self == Self::Place,
+            DUMP => self != Self::StoredForm,
+            _ => true,
+        }
+    }
+}
+
 /// The function of a check, which says what it needs to have been read.
 #[derive(Clone, Copy, Debug)]
 pub enum Run {
     /// Needs the running server.
     Live(fn(&Live<'_>) -> Vec<Finding>),
+    /// Needs the running server, and matters where the old version is older than this one, which brought a change, and the
+    /// new one is not.
+    Change(u16, fn(&Live<'_>) -> Vec<Finding>),
     /// Needs the running server and the target image.
     Target(fn(&Target<'_>) -> Vec<Finding>),
     /// Needs neither.
@@ -219,6 +245,8 @@ pub struct Check {
     pub severity: Severity,
     /// `--ignore-checks` may turn its blockers into warnings.
     pub waivable: bool,
+    /// What it is about.
+    pub concerns: Concerns,
     /// What to ask the server for it, besides what is read anyway.
     pub queries: &'static [Query],
     /// The check itself.
@@ -229,20 +257,28 @@ impl Check {
     /// Which side it looks at.
     pub const fn layer(&self) -> Layer {
         match self.run {
-            Run::Live(_) => Layer::Live,
+            Run::Live(_) | Run::Change(..) => Layer::Live,
             Run::Target(_) => Layer::Target,
             Run::Kubernetes(_) => Layer::Kubernetes,
         }
     }
 
     pub(crate) fn findings(&self, input: &CheckInput) -> Vec<Finding> {
+        // server-facts and target-facts say what was not read, once for all checks.
+        let live = match (&input.server, input.to()) {
+            (Some(server), Some(to)) => Some(Live { server, input, to }),
+            _ => None,
+        };
         let found = match self.run {
             Run::Kubernetes(run) => run(input),
-            // server-facts and target-facts say what was not read, once for all checks.
-            Run::Live(run) => match (&input.server, input.to()) {
-                (Some(server), Some(to)) => run(&Live { server, input, to }),
-                _ => Vec::new(),
-            },
+            Run::Live(run) => live.iter().flat_map(run).collect(),
+            Run::Change(major, run) => {
+                let change = MajorVersion::new(major);
+                live.iter()
+                    .filter(|live| live.server.version.major < change && change <= live.to)
+                    .flat_map(run)
+                    .collect()
+            }
             Run::Target(run) => match (&input.server, &input.target) {
                 (Some(server), Some(target)) => run(&Target {
                     server,

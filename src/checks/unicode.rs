@@ -1,8 +1,7 @@
 //! No database follows PostgreSQL's own Unicode tables.
 
-use super::{Check, Finding, Live, Run, Severity, name, numbered};
+use super::{Check, Concerns, Finding, Live, Run, Severity, name, numbered};
 use crate::facts::server::LocaleProvider;
-use crate::postgres::version::MajorVersion;
 
 /// No database follows PostgreSQL's own Unicode tables.
 pub(super) const CHECK: Check = Check {
@@ -12,15 +11,12 @@ pub(super) const CHECK: Check = Check {
     mend: "REINDEX such indexes after the upgrade",
     severity: Severity::Info,
     waivable: true,
+    concerns: Concerns::StoredForm,
     queries: &[],
-    run: Run::Live(run),
+    run: Run::Change(18, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let seventeen = MajorVersion::new(17);
-    if live.server.version.major != seventeen || live.to <= seventeen {
-        return Vec::new();
-    }
     let databases: Vec<String> = live
         .server
         .databases

@@ -1,7 +1,6 @@
 //! No column has the type unknown.
 
-use super::{Check, Finding, Live, Run, Severity, columns_finding};
-use crate::postgres::version::MajorVersion;
+use super::{Check, Concerns, Finding, Live, Run, Severity, columns_finding};
 
 /// No column has the type unknown.
 pub(super) const CHECK: Check = Check {
@@ -11,14 +10,12 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER TABLE … ALTER COLUMN … TYPE text",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
-    run: Run::Live(run),
+    run: Run::Change(10, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    if live.server.version.major > MajorVersion::before_ten(9, 6) {
-        return Vec::new();
-    }
     columns_finding(
         live.server,
         &["unknown"],
@@ -30,7 +27,7 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{fires, silent};
-    use super::*;
+    use crate::postgres::version::MajorVersion;
 
     #[test]
     fn such_columns_of_an_old_server_are_found() {

@@ -1,6 +1,6 @@
 //! Two servers never run on one volume.
 
-use super::{Check, CheckInput, Finding, Run, Severity};
+use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
 
 /// Two servers never run on one volume.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Set the strategy of the Deployment to Recreate",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Kubernetes(run),
 };

@@ -1,6 +1,6 @@
 //! The pair of versions is supported.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Concerns, Finding, Live, Run, Severity};
 use crate::postgres::version::supported_pair;
 
 /// The pair of versions is supported.
@@ -11,6 +11,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Choose another version with --to or --image",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Live(run),
 };

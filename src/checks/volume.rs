@@ -1,6 +1,6 @@
 //! The upgrade pod finds the data and may write there.
 
-use super::{Check, Finding, Run, Severity, Target};
+use super::{Check, Concerns, Finding, Run, Severity, Target};
 
 /// The upgrade pod finds the data and may write there.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "chown the data directory to the user of the server",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Target(run),
 };

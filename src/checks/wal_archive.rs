@@ -1,6 +1,6 @@
 //! Nobody archives the write-ahead log.
 
-use super::{Check, Finding, Live, Run, Severity};
+use super::{Check, Concerns, Finding, Live, Run, Severity};
 
 /// Nobody archives the write-ahead log.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Archive to another place from the upgrade on, and take a base backup at once",
     severity: Severity::Warning,
     waivable: true,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

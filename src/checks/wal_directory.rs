@@ -1,6 +1,6 @@
 //! Write-ahead log lies in the data directory.
 
-use super::{Check, Finding, Live, Run, Severity, probed_volume};
+use super::{Check, Concerns, Finding, Live, Run, Severity, probed_volume};
 
 /// Write-ahead log lies in the data directory.
 pub(super) const CHECK: Check = Check {
@@ -10,6 +10,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Move pg_wal back into the data directory while the server is down",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Place,
     queries: &[],
     run: Run::Live(run),
 };

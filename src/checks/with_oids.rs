@@ -1,6 +1,6 @@
 //! No table was made with oids.
 
-use super::{Check, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
+use super::{Check, Concerns, Finding, Live, Query, Run, Severity, each_relation, rows_finding};
 use crate::postgres::version::MajorVersion;
 
 const QUERY: Query = Query::database(
@@ -18,8 +18,9 @@ pub(super) const CHECK: Check = Check {
     mend: "ALTER TABLE … SET WITHOUT OIDS",
     severity: Severity::Blocker,
     waivable: false,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
-    run: Run::Live(run),
+    run: Run::Change(12, run),
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
