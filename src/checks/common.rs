@@ -83,6 +83,33 @@ pub(super) fn server_rows<'a>(
     Ok(&found.rows)
 }
 
+/// Indexes on text that a provider of collations decides about: how many, and the databases they are in with the number in each.
+/// `provider` is the letter in `collprovider`, `own` tells a database whose default collation is the provider's. What could
+/// not be read is a finding.
+pub(super) fn collated_indexes(
+    server: &ServerFacts,
+    provider: &str,
+    own: impl Fn(&Database) -> bool,
+) -> (u64, Vec<String>, Vec<Finding>) {
+    let (mut indexes, mut objects, mut unread) = (0, Vec::new(), Vec::new());
+    for (database, contents) in read_databases(server) {
+        let Some(by_provider) = &contents.collated_indexes else {
+            unread.push(unknown(
+                &format!("the collations of database {}", name(&database.name)),
+                server,
+            ));
+            continue;
+        };
+        let of = |letter: &str| by_provider.get(letter).copied().unwrap_or(0);
+        let count = of(provider) + if own(database) { of("d") } else { 0 };
+        if count > 0 {
+            indexes += count;
+            objects.push(format!("{} ({count})", name(&database.name)));
+        }
+    }
+    (indexes, objects, unread)
+}
+
 /// A text column of a row; empty when it is NULL or missing.
 pub(super) fn text<'a>(row: &'a Row, column: &str) -> &'a str {
     row.get(column)

@@ -1,13 +1,13 @@
 //! Text sorts the same in both images.
 
-use super::{Check, Concerns, Finding, Run, Severity, Target, name, numbered, read_databases};
+use super::{Check, Concerns, Finding, Run, Severity, Target, collated_indexes, numbered};
 use crate::facts::server::{Libc, LocaleProvider};
 
 /// Text sorts the same in both images.
 pub(super) const CHECK: Check = Check {
     id: "libc-version",
     title: "Text sorts the same in both images",
-    why: "Another version of the C library or of ICU may sort text in another order: indexes on text then miss rows until they are rebuilt",
+    why: "Another version of the C library may sort text in another order: indexes on text then miss rows until they are rebuilt",
     mend: "Run kubectl pg-upgrade vacuum after the upgrade: it rebuilds the indexes that depend on it",
     severity: Severity::Blocker,
     waivable: true,
@@ -32,28 +32,10 @@ fn run(target: &Target<'_>) -> Vec<Finding> {
     if from == to {
         return findings;
     }
-    let mut objects = Vec::new();
-    let mut indexes = 0;
-    for (database, contents) in read_databases(target.server) {
-        let Some(by_provider) = &contents.collated_indexes else {
-            findings.push(super::unknown(
-                &format!("the collations of database {}", name(&database.name)),
-                target.server,
-            ));
-            continue;
-        };
-        let own = database.provider == LocaleProvider::Libc && !is_plain(&database.collate);
-        let count = by_provider.get("c").copied().unwrap_or(0)
-            + if own {
-                by_provider.get("d").copied().unwrap_or(0)
-            } else {
-                0
-            };
-        if count > 0 {
-            indexes += count;
-            objects.push(format!("{} ({count})", name(&database.name)));
-        }
-    }
+    let (indexes, objects, unread) = collated_indexes(target.server, "c", |database| {
+        database.provider == LocaleProvider::Libc && !is_plain(&database.collate)
+    });
+    findings.extend(unread);
     if indexes > 0 {
         findings.push(
             Finding::warning(format!(

@@ -32,6 +32,7 @@ mod function_settings;
 mod grace_period;
 mod hash_indexes;
 mod hba_lines;
+mod icu_version;
 mod image_family;
 mod in_recovery;
 mod inet_indexes;
@@ -111,9 +112,9 @@ pub(crate) mod testing;
 mod types;
 
 use common::{
-    columns_finding, dotted, each_relation, in_database, name, numbered, probed_volume,
-    read_databases, rows_finding, rows_of_databases, server_rows, statements, text, to_version,
-    unknown,
+    collated_indexes, columns_finding, dotted, each_relation, in_database, name, numbered,
+    probed_volume, read_databases, rows_finding, rows_of_databases, server_rows, statements, text,
+    to_version, unknown,
 };
 pub use types::{
     Check, CheckInput, Concerns, Finding, Layer, Live, Request, Run, Severity, Target,
@@ -133,6 +134,7 @@ pub const ALL: &[Check] = &[
     image_family::CHECK,
     libc_family::CHECK,
     libc_version::CHECK,
+    icu_version::CHECK,
     architecture::CHECK,
     in_recovery::CHECK,
     superuser::CHECK,

@@ -126,6 +126,8 @@ pub struct Container {
     pub gid: Option<u32>,
     /// `glibc 2.31`, or what `ldd` says elsewhere.
     pub libc: String,
+    /// Major version of the ICU library that the server is linked with; empty when it has none or that could not be told.
+    pub icu: String,
     /// `uname -m`.
     pub machine: String,
     /// Owner of the data directory.

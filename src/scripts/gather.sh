@@ -11,6 +11,9 @@ container_facts() {
   pgup_dir=$1
   pgup_libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || pgup_libc=$(ldd --version 2>&1 | sed -n -e 1p -e 2p | tr '\n' ' ')
   printf '{"section":"container","uid":%s,"gid":%s,"libc":"%s","machine":"%s"' "$(id -u)" "$(id -g)" "$(json_text "$pgup_libc")" "$(json_text "$(uname -m)")"
+  # Not from the server's process, which root without ptrace may not look at.
+  pgup_icu=$(ldd "$(command -v postgres)" 2>/dev/null | sed -n 's/.*libicui18n\.so\.\([0-9]*\).*/\1/p' | head -n 1)
+  printf ',"icu":"%s"' "$pgup_icu"
   pgup_stat=$(stat -c '"dir_uid":%u,"dir_gid":%g,"dir_mode":"%a"' "$pgup_dir" 2>/dev/null) && printf ',%s' "$pgup_stat"
   pgup_stat=$(stat -c '"parent_uid":%u,"parent_gid":%g,"parent_mode":"%a"' "$pgup_dir/.." 2>/dev/null) && printf ',%s' "$pgup_stat"
   printf ',"real_dir":"%s"' "$(json_text "$(readlink -f "$pgup_dir" 2>/dev/null)")"

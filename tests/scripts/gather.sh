@@ -51,6 +51,7 @@ for major in 13 18; do
   check "$major: every hostile name is read" test "$(databases)" = $((${#names[@]} + 2))
   check "$major: the session is read-only" grep -q '"readonly": "on"' "$LAB/answer"
   check "$major: sizes and owner are there" grep -q '"dir_uid":999.*"files":[0-9]' "$LAB/answer"
+  check "$major: the version of ICU is there" grep -q '"icu":"[1-9][0-9]"' "$LAB/answer"
   check "$major: trust, as root" reads 0 "$major"
   check "$major: trust, as a user that has no name" reads 1234 "$major"
   check "$major: a psql for each database says the same" eval 'reads 999 "$major" PGUP_EACH=1 && test "$(databases)" = $((${#names[@]} + 2))'

@@ -103,6 +103,7 @@ const PROOFS: &[(&str, Proof)] = &[
             "bitnami_13_becomes_docker_library_17_and_the_template_comes_back",
         ),
     ),
+    ("icu-version", FIFTEEN),
     ("in-recovery", Server("fifteen_to_eighteen")),
     ("inet-indexes", EIGHTEEN),
     ("install-user", ODD),

@@ -77,6 +77,9 @@ SELECT pg_logical_emit_message(false, 'x', 'y');
 SELECT pg_switch_wal();
 CHECKPOINT;
 \endif
+-- Sorted by ICU, of which the target's image has another version.
+CREATE TABLE sorted (word text COLLATE "de-x-icu");
+CREATE INDEX ON sorted (word);
 BEGIN;
 SELECT txid_current();
 PREPARE TRANSACTION 'it''s one';
