@@ -13,18 +13,23 @@ use std::time::Duration;
 
 use base64::Engine;
 use futures::future::BoxFuture;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER, UPGRADE, WARNING};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::legacy::connect::{Connection, HttpConnector};
-use hyper_util::client::legacy::{Client as Http, Error as HttpError};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::header::{AUTHORIZATION, DATE, RETRY_AFTER, WARNING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Error as HttpError;
 use jiff::{SignedDuration, Timestamp};
-use kube::client::{Body, ConfigExt};
+use kube::client::Body;
 use kube::config::ExecConfig;
 use kube::{Client, Config};
 use tokio::time::Instant;
-use tower::{BoxError, Service, ServiceBuilder};
+use tower::{BoxError, Service};
+
+mod clock;
+mod connect;
+mod shape;
+
+use clock::Clock;
+use connect::connect;
+use shape::{Shape, Stream, name};
 
 use super::credential::{self, Credential};
 
@@ -456,138 +461,6 @@ impl Service<Request<Body>> for Entry {
     }
 }
 
-/// Builds the HTTP client, through the proxy when there is one.
-fn connect(config: &Config) -> Result<Client, BoxError> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    // Without it a websocket's second small frame waits for the first one's acknowledgement, up to 40 ms.
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(Duration::from_secs(30)));
-    tcp.set_connect_timeout(config.connect_timeout);
-    let Some(proxy) = config.proxy_url.clone() else {
-        return over(config, tcp);
-    };
-    match proxy.scheme_str() {
-        Some("socks5") => over(config, SocksV5::new(proxy, tcp)),
-        Some("http") => over(config, tunnel(proxy, tcp)?),
-        Some("https") => over(
-            config,
-            tunnel(proxy, config.rustls_https_connector_with_connector(tcp)?)?,
-        ),
-        other => Err(format!(
-            "proxies of type {} are not supported",
-            other.unwrap_or("(none)")
-        )
-        .into()),
-    }
-}
-
-fn tunnel<C>(proxy: Uri, connector: C) -> Result<Tunnel<C>, BoxError> {
-    let login = proxy
-        .authority()
-        .and_then(|authority| Some(authority.as_str().rsplit_once('@')?.0.to_owned()));
-    let tunnel = Tunnel::new(proxy, connector);
-    let Some(login) = login else {
-        return Ok(tunnel);
-    };
-    let encoded = base64::engine::general_purpose::STANDARD.encode(percent_decode(&login));
-    Ok(tunnel.with_auth(HeaderValue::try_from(format!("Basic {encoded}"))?))
-}
-
-/// Undoes percent escapes; what is not one stays as it is.
-fn percent_decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = (byte == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten()
-            .filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(escaped.unwrap_or(byte));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    out
-}
-
-fn over<C>(config: &Config, connector: C) -> Result<Client, BoxError>
-where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: Connection + hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError>,
-{
-    let connector = config.rustls_https_connector_with_connector(connector)?;
-    let http: Http<_, Body> = Http::builder(TokioExecutor::new())
-        // The API server closes idle connections after 90 s.
-        .pool_idle_timeout(Duration::from_secs(60))
-        .pool_timer(TokioTimer::new())
-        .build(connector);
-    let service = ServiceBuilder::new()
-        .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
-        .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
-        .service(http);
-    Ok(Client::new(service, config.default_namespace.clone()))
-}
-
-/// What a request asks for, as far as limits and repetition depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    stream: Stream,
-    repeatable: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
-    /// One answer.
-    None,
-    /// The head comes at once, the rest over time.
-    Watch,
-    /// A followed log or an upgraded connection.
-    Endless,
-}
-
-impl Shape {
-    fn of(request: &Request<Body>) -> Self {
-        let query = request.uri().query().unwrap_or_default();
-        let has = |wanted: &str| query.split('&').any(|pair| pair == wanted);
-        let upgrade = request.headers().contains_key(UPGRADE);
-        let stream = if upgrade || has("follow=true") {
-            Stream::Endless
-        } else if has("watch=true") || has("watch=1") {
-            Stream::Watch
-        } else {
-            Stream::None
-        };
-        let path = request.uri().path();
-        let applies = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/apply-patch"));
-        let repeatable = match *request.method() {
-            // Running a command is a GET in name only.
-            Method::GET | Method::HEAD => !upgrade,
-            // Applying the same object twice changes nothing.
-            Method::PATCH => applies,
-            Method::POST => {
-                path.starts_with("/apis/authorization.k8s.io/")
-                    || path.starts_with("/apis/authentication.k8s.io/")
-                    || has("dryRun=All")
-            }
-            _ => false,
-        };
-        Self { stream, repeatable }
-    }
-}
-
-/// `GET /api/v1/pods`, for messages.
-fn name(request: &Request<Body>) -> String {
-    format!("{} {}", request.method(), request.uri().path())
-}
-
 /// The texts of an error and its causes, each said once.
 pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();
@@ -619,37 +492,6 @@ fn warning_text(header: &str) -> Option<String> {
             '\\' => text.push(chars.next()?),
             other => text.push(other),
         }
-    }
-}
-
-/// What is known about how far the API server's clock is ahead of ours, milliseconds.
-///
-/// A `Date` header has a resolution of one second; each one narrows the interval.
-#[derive(Default)]
-struct Clock {
-    bounds: Option<(i64, i64)>,
-}
-
-impl Clock {
-    fn observe(&mut self, sent: Timestamp, received: Timestamp, date: Timestamp) {
-        let date = date.as_millisecond();
-        let low = date - received.as_millisecond();
-        let high = date + 1000 - sent.as_millisecond();
-        self.bounds = match self.bounds {
-            Some((old_low, old_high)) if low.max(old_low) <= high.min(old_high) => {
-                Some((low.max(old_low), high.min(old_high)))
-            }
-            // A clock was set, or the machine slept.
-            _ => Some((low, high)),
-        };
-    }
-
-    fn offset(&self) -> SignedDuration {
-        let milliseconds = match self.bounds {
-            Some((low, high)) if low > 0 || high < 0 => i64::midpoint(low, high),
-            _ => 0,
-        };
-        SignedDuration::from_millis(milliseconds)
     }
 }
 

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, PostParams};
 use serde_json::json;
 
+use super::connect::percent_decode;
 use super::*;
 use crate::k8s::fake::{FakeApi, Fault};
 use crate::k8s::{ApiError, ConnectOptions, K8s, Plain, to_fake, to_fake_with};
