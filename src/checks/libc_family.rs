@@ -1,7 +1,7 @@
 //! Both images have the same C library.
 
 use super::{Check, Concerns, Finding, Run, Severity, Target};
-use crate::facts::server::Libc;
+use crate::facts::container::Libc;
 
 /// Both images have the same C library.
 pub(super) const CHECK: Check = Check {

@@ -1,7 +1,8 @@
 //! Text sorts the same in both images.
 
 use super::{Check, Concerns, Finding, Run, Severity, Target, collated_indexes, numbered};
-use crate::facts::server::{Libc, LocaleProvider};
+use crate::facts::container::Libc;
+use crate::facts::server::LocaleProvider;
 
 /// Text sorts the same in both images.
 pub(super) const CHECK: Check = Check {

@@ -3,7 +3,8 @@
 use super::{Check, Concerns, Finding, Run, Severity, Target, name, numbered};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::facts::server::{Libc, LocaleProvider};
+use crate::facts::container::Libc;
+use crate::facts::server::LocaleProvider;
 
 /// The target image has every locale.
 pub(super) const CHECK: Check = Check {

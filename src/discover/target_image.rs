@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::server::camel_case;
-use crate::facts::server::Libc;
+use crate::facts::container::Libc;
 use crate::facts::target::{
     OldPrograms, SchemaFacts, SchemaPart, TablespaceLink, TargetExtension, TargetFacts, VolumeFacts,
 };

@@ -1,6 +1,7 @@
 //! What was read from the outside world: plain data, no handles, no behavior.
 
 pub mod clients;
+pub mod container;
 pub mod dry_run;
 pub mod dump_claim;
 pub mod given;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::container::Libc;
 use super::instance::Family;
-use super::server::Libc;
 use crate::postgres::version::ServerVersion;
 
 /// What a pod of the target image found out. What it did not tell is `None`.

@@ -1,3 +1,4 @@
+use super::answer::libraries;
 use super::*;
 
 fn recorded(version: &str) -> String {
