@@ -31,7 +31,7 @@ pub use wait::{Progress, WaitError, wait_for, wait_list};
 pub use wire::Notice;
 
 #[cfg(test)]
-#[path = "../../tests/support/fake_api.rs"]
+#[path = "../../tests/support/fake_api/mod.rs"]
 pub mod fake;
 
 /// A connection to a server in this process, patient for a few seconds only.
