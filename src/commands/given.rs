@@ -69,6 +69,7 @@ pub(super) async fn look(
         gid: upgrade.gid,
         groups: &groups,
         claim: claim.map(|c| c.id.name.as_str()),
+        mirror: None,
         snapshot_claim: None,
         live_claim: None,
         dump_claim: load.claim.as_deref().map(|claim| DumpMount {

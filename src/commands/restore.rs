@@ -197,6 +197,12 @@ fn source(args: &RestoreArgs, record: &Record, upgrade: &Upgrade) -> Result<Sour
             }
             Source::Archive
         }
+        From::Snapshot if upgrade.tablespaces => {
+            return Err(Failure::refused(
+                "the data directory of a volume snapshot would lead to the present tablespaces, not to those of the snapshot",
+            )
+            .hint("nothing was changed; use --from archive"));
+        }
         // Have been told apart before.
         From::Snapshot | From::Service | From::Dump => Source::Snapshot(
             choose_snapshot(record, args.snapshot.as_deref()).map_err(|why| {

@@ -84,6 +84,8 @@ pub struct Blueprint<'a> {
     pub groups: &'a [i64],
     /// The data claim; none for a pod that needs only the image.
     pub claim: Option<&'a str>,
+    /// Path and `subPath` where the server has the data claim, which is mounted there too: tablespaces are found by its paths.
+    pub mirror: Option<(&'a str, &'a str)>,
     /// A claim made from a volume snapshot, mounted at `/snap`.
     pub snapshot_claim: Option<&'a str>,
     /// The claim of a running server, mounted read-only at [`LIVE`].
@@ -254,6 +256,9 @@ fn claims(blueprint: &Blueprint, volumes: &mut Vec<Value>, mounts: &mut Vec<Valu
     if let Some(claim) = blueprint.claim {
         volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": claim}}));
         mounts.push(json!({"name": "data", "mountPath": "/vol"}));
+        if let Some((path, sub_path)) = blueprint.mirror {
+            mounts.push(json!({"name": "data", "mountPath": path, "subPath": sub_path}));
+        }
     }
     if let Some(claim) = blueprint.snapshot_claim {
         volumes.push(json!({"name": "snap", "persistentVolumeClaim": {"claimName": claim}}));
@@ -336,6 +341,7 @@ mod tests {
             gid: 999,
             groups: &[1001],
             claim: Some("data-pg-0"),
+            mirror: None,
             snapshot_claim: None,
             live_claim: None,
             dump_claim: None,
@@ -477,6 +483,21 @@ mod tests {
         assert_eq!(
             (live.mount_path.as_str(), live.read_only),
             (LIVE, Some(true))
+        );
+    }
+
+    #[test]
+    fn the_data_claim_is_where_the_server_has_it_for_its_tablespaces() {
+        let (env, template) = (BTreeMap::new(), PodSpec::default());
+        let mut blueprint = blueprint(&env, &template);
+        blueprint.mirror = Some(("/data", "of pg"));
+        let spec = pod(&blueprint).unwrap().spec.unwrap();
+        let mounts = spec.containers[0].volume_mounts.clone().unwrap();
+        let data = mounts.iter().filter(|m| m.name == "data");
+        let places = data.map(|m| (m.mount_path.as_str(), m.sub_path.as_deref().unwrap_or("")));
+        assert_eq!(
+            places.collect::<Vec<_>>(),
+            [("/vol", ""), ("/data", "of pg")]
         );
     }
 

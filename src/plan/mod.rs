@@ -10,4 +10,5 @@ pub mod quiesce;
 pub mod rehearse;
 pub mod restore;
 pub mod side;
+pub mod tablespaces;
 pub mod upgrade;

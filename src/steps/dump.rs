@@ -241,6 +241,7 @@ pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker
         gid: task.owner.1,
         groups: &groups,
         claim: Some(&task.place.claim),
+        mirror: None,
         snapshot_claim: None,
         live_claim: None,
         dump_claim: None,

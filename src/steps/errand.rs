@@ -134,6 +134,7 @@ impl<'a> Errand<'a> {
             gid: self.owner.map_or(upgrade.gid, |(_, gid)| gid),
             groups: &groups,
             claim: self.claim.or(own.map(|c| c.id.name.as_str())),
+            mirror: pod::mirror(acting.record),
             snapshot_claim: self.snapshot_claim,
             live_claim: self.live_claim,
             dump_claim: self.dump_claim.map(|claim| DumpMount {

@@ -61,6 +61,7 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             gid: upgrade.gid,
             groups: &groups,
             claim: claim.as_deref(),
+            mirror: mirror(acting.record),
             snapshot_claim: None,
             live_claim: None,
             dump_claim: dump_claim(upgrade),
@@ -103,6 +104,13 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
         ))
         .hint("the old server was not touched")),
     }
+}
+
+/// Where the server has the data claim, when pods of ours need it there for its tablespaces.
+pub(super) fn mirror(record: &Record) -> Option<(&str, &str)> {
+    let needed = record.upgrade.as_ref().is_some_and(|u| u.tablespaces);
+    let instance = &record.instance;
+    needed.then_some((instance.mount_path.as_str(), instance.sub_path.as_str()))
 }
 
 /// The claim that a dump goes to, or comes from; what is only loaded cannot be written to.

@@ -16,4 +16,5 @@ mod refusals;
 mod rehearse;
 mod rights;
 mod side;
+mod tablespaces;
 mod upgrades;
