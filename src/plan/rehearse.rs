@@ -265,6 +265,17 @@ mod tests {
         assert!(from(&instance, &minimal).unwrap_err().contains("wal_level"));
         let mut slotless = server.clone();
         slotless.max_replication_slots = 0;
+        let mut spaced = slotless.clone();
+        spaced.tablespaces = Some(vec![crate::facts::server::Tablespace {
+            name: "fast".into(),
+            location: "/data/fast".into(),
+            bytes: None,
+        }]);
+        assert!(
+            from(&instance, &spaced)
+                .unwrap_err()
+                .contains("tablespaces")
+        );
         assert!(
             from(&instance, &slotless)
                 .unwrap_err()
