@@ -65,7 +65,7 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
     }
     if args.dump.is_said() {
         return Err(Failure::usage(
-            "--dump-claim, --path and --database go with --from dump",
+            "--dump-claim, --path, --database and --old-image go with --from dump",
         ));
     }
     old_version(args, session, out).await

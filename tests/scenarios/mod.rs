@@ -11,6 +11,7 @@ mod kubernetes;
 mod layouts;
 mod list;
 mod load;
+mod load_down;
 mod operators;
 mod refusals;
 mod rehearse;
