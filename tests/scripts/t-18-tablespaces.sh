@@ -144,7 +144,38 @@ spaced_refused() {
   is "$(spaces)" "$of_13" untouched
 }
 
+# What one database has in tablespaces goes to the default one where there are none; what makes them is refused.
+spaced_load() {
+  spaced load
+  local b said
+  b=$(bin 13)
+  install -d -o "$uid" -g "$uid" "$vol/d"
+  pod_exec "$test_name-old" "$b/pg_dump" -h /run/postgresql -U postgres -Fc -f /vol/d/app app
+  pod_exec "$test_name-old" "$b/pg_dump" -h /run/postgresql -U postgres -Fc -f /vol/d/whole whole
+  pod_exec "$test_name-old" "$b/pg_dumpall" -h /run/postgresql -U postgres -f /vol/d/all
+  query "$test_name-old" 13 app 'drop table fast'
+  query "$test_name-old" 13 postgres 'drop database whole'
+  query "$test_name-old" 13 postgres "drop tablespace \"fa st'\"\"\$(id)\""
+  query "$test_name-old" 13 postgres 'drop tablespace plain'
+  rm -rf "$vol/spaces"
+  to=13
+  for said in whole all; do
+    worker_env 13 13 load PGUP_MODE=look "PGUP_GIVEN=/vol/d/$said"
+    refused_space dump_tablespaces plain
+  done
+  fresh
+  worker_env 13 13 load PGUP_GIVEN=/vol/d/app
+  worker
+  event prepared > /dev/null
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  is "$(event result 60 | jq -r .outcome)" upgraded outcome
+  same_facts "$test_name-new" 13 "$(sed 's/app,postgres,template0,template1,whole/app,postgres,template0,template1/' <<< "$before")"
+  is "$(query "$test_name-new" 13 app "$spaced_facts" | cut -d'|' -f1,3)" "$(cut -d'|' -f1 <<< "$more")|fast,fast_pkey" rows
+}
+
 t 'tablespaces go with a dump that was killed, and come back' spaced_dump
+t 'tablespaces of a dump that is loaded where there are none' spaced_load
 t 'tablespaces after a dump and cleanup' spaced_cleanup
 complaint='datlastsysoid does not exist' t 'tablespaces of a dump that fails' spaced_fails
 t 'tablespaces that are not on the volume are refused' spaced_refused
