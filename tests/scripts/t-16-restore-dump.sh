@@ -102,7 +102,8 @@ loaded() {
   data=${workdir/#"$vol"//vol}/r1/old-17
   server_start "$test_name-archive" 17
   is "$(query "$test_name-archive" 17 app 'select count(*), sum(id) from items')" "$before" archive
-  jq -r '"load \(.pg_upgrade_ms) ms, whole \(.outage_ms) ms"' <<< "$result"
+  is "$(jq -c '[.load_ms > 0, .dump_ms, .pg_upgrade_ms]' <<< "$result")" '[true,null,null]' times
+  jq -r '"load \(.load_ms) ms, whole \(.outage_ms) ms"' <<< "$result"
 }
 observed_after() {
   cat "$scripts/sql.sh" "$scripts/observe.sh" > "$vol/observe.sh"
@@ -265,7 +266,7 @@ load_killed() {
   ctl arm 60 > /dev/null
   server_stop "$test_name-old"
   for ((kills = $1; kills > 0; kills--)); do
-    until said "$base/pods/$test_name-up/out" '"event":"pg_upgrade"' || said "$base/pods/$test_name-up/out" '"event":"result"'; do
+    until said "$base/pods/$test_name-up/out" '"event":"load"' || said "$base/pods/$test_name-up/out" '"event":"result"'; do
       pod_running "$test_name-up"
       nap 0.02
     done
