@@ -1,19 +1,49 @@
 //! restore --from dump where no server runs, and where only one pod may mount the data claim.
 
-use crate::support::{Instance, Space, assert_same};
+use crate::support::{Instance, Space, assert_same, library};
 
 use super::down::wait_crash;
+
+/// A pod that has a claim for itself.
+const HOLDER: &str = r#"
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: held}
+spec:
+  accessModes: [ReadWriteOncePod]
+  storageClassName: ext4-nosnap
+  resources: {requests: {storage: 64Mi}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: holder}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: postgres
+      image: IMAGE
+      imagePullPolicy: IfNotPresent
+      command: [sleep, "3600"]
+      volumeMounts: [{name: held, mountPath: /held}]
+  volumes: [{name: held, persistentVolumeClaim: {claimName: held}}]
+"#;
 
 #[test]
 fn a_dump_is_loaded_where_the_server_was_down_and_only_one_pod_may_mount_the_claim() {
     let once = Instance::library("library-statefulset", 17).class("ext4-nosnap");
     let space = Space::new("loaddown");
     let pg = space.install(&once.with("[ReadWriteOnce]", "[ReadWriteOncePod]"));
+    space.apply(&HOLDER.replace("IMAGE", &library(17)));
     pg.seed();
     let before = pg.fingerprint();
     space
         .plugin("snapshot --method dump --dump-claim 1Gi -y")
         .exits(0);
+    space.kubectl("wait --for=condition=Ready pod/holder --timeout=120s");
+    space
+        .plugin("restore pg --from dump --dump-claim held --path x.dump -y")
+        .exits(3)
+        .says("is in use by pod holder");
     pg.sql("plain", "CREATE TABLE later (i int)");
     let later = pg.fingerprint();
     space.kubectl("set image statefulset/pg postgres=docker.io/library/postgres:18");
