@@ -88,7 +88,11 @@ pub(super) async fn run(
     let mut survey = survey::survey(session, target, &options, Probe::Pod).await?;
     if survey.is_down() {
         // The data that the dump replaces stays as the way back, so it has to be whole.
-        if bring_up(session, &survey, &options, act).await?.is_none() {
+        let up = bring_up(session, &survey, &options, act).await;
+        let up = up.map_err(|failure| {
+            failure.hint("the data that a dump takes the place of has to start once; where it never will, load the dump into a new instance of the same version: restore NEW --from dump --dump-claim NAME --path PATH")
+        })?;
+        if up.is_none() {
             return Ok(Exit::Done);
         }
         options = with_present_image(session, target, &asked).await?;
