@@ -63,15 +63,11 @@ fn run(input: &CheckInput) -> Vec<Finding> {
         ));
     }
     let node = input.instance.pod.as_ref().map(|pod| pod.node.as_str());
-    let alone = claim.access_modes.iter().any(|m| m == "ReadWriteOncePod");
-    let many = claim.access_modes.iter().any(|m| m == "ReadWriteMany");
-    for (pod, place) in &claim.used_by {
-        if alone || (!many && node != Some(place.as_str())) {
-            blocker(format!(
-                "claim {name} is in use by pod {pod} on node {place}, and its access mode ({}) keeps the upgrade pod out",
-                claim.access_modes.join(", ")
-            ));
-        }
+    if let Some((pod, place)) = claim.in_the_way(node) {
+        blocker(format!(
+            "claim {name} is in use by pod {pod} on node {place}, and its access mode ({}) keeps the upgrade pod out",
+            claim.access_modes.join(", ")
+        ));
     }
     if findings.is_empty() && !claim.used_by.is_empty() {
         let pods: Vec<&str> = claim.used_by.iter().map(|(pod, _)| pod.as_str()).collect();

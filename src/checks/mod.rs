@@ -15,6 +15,7 @@ mod claim_retention;
 mod claim_users;
 mod column_versions;
 mod data_directory_mode;
+mod data_directory_name;
 mod data_directory_owner;
 mod data_directory_place;
 mod database_locales;
@@ -195,6 +196,7 @@ pub const ALL: &[Check] = &[
     data_directory_place::CHECK,
     data_directory_owner::CHECK,
     data_directory_mode::CHECK,
+    data_directory_name::CHECK,
     wal_directory::CHECK,
     volume::CHECK,
     transfer_mode::CHECK,

@@ -17,7 +17,7 @@ pub(super) fn major(text: &str) -> Result<u32, String> {
 }
 
 /// An image reference, without checking more than that it can be one.
-pub(super) fn image(text: &str) -> Result<String, String> {
+pub(crate) fn image(text: &str) -> Result<String, String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "./:_-@".contains(c);
     if !text.is_empty() && text.chars().all(legal) && !text.starts_with(['/', ':', '@', '-', '.']) {
         Ok(text.to_owned())

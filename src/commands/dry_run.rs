@@ -46,6 +46,7 @@ pub(super) async fn upgrade_pod(
         gid: owner(server.container.dir_gid),
         groups: &groups,
         claim: instance.claim.as_ref().map(|claim| claim.id.name.as_str()),
+        mirror: None,
         snapshot_claim: None,
         live_claim: None,
         dump_claim: None,

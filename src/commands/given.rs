@@ -10,7 +10,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::exec::store::instance_label;
 use crate::facts::given::Given;
 use crate::k8s::names;
-use crate::manifests::pod::Blueprint;
+use crate::manifests::pod::{Blueprint, DumpMount};
 use crate::plan::upgrade as plan;
 use crate::record::{Load, Upgrade};
 use crate::steps::pod as pods;
@@ -69,9 +69,13 @@ pub(super) async fn look(
         gid: upgrade.gid,
         groups: &groups,
         claim: claim.map(|c| c.id.name.as_str()),
+        mirror: None,
         snapshot_claim: None,
         live_claim: None,
-        dump_claim: load.claim.as_deref(),
+        dump_claim: load.claim.as_deref().map(|claim| DumpMount {
+            claim,
+            read_only: true,
+        }),
         login: None,
         empty_claim: false,
         env: &env,

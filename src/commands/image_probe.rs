@@ -154,6 +154,7 @@ async fn run(
         gid,
         groups: &groups,
         claim: claim.as_deref(),
+        mirror: None,
         snapshot_claim: None,
         live_claim: None,
         dump_claim: None,

@@ -18,7 +18,7 @@ use crate::exec::Lease;
 use crate::output::{self, Report, TableSection, human_seconds};
 use crate::plan;
 use crate::plan::rehearse::{Pace, Source};
-use crate::record::{Asked, DUMP, RunState};
+use crate::record::{Asked, RunState};
 use crate::steps::Step;
 
 /// Do the whole upgrade on a copy of the data, and say how long it takes
@@ -183,6 +183,8 @@ impl Report for RehearsalReport<'_> {
             "transfer": record.upgrade.as_ref().map(|u| &u.transfer),
             "predictedOutageMs": times["predicted_outage_ms"],
             "pgUpgradeMs": times["pg_upgrade_ms"],
+            "dumpMs": times["dump_ms"],
+            "loadMs": times["load_ms"],
             "startMs": times["start_ms"],
             "verifyMs": times["verify_ms"],
             "firstAnalyzeMs": times["analyze_ms"],
@@ -209,18 +211,16 @@ impl Report for RehearsalReport<'_> {
             head.field("Verified", crate::verify::sentence(verdict));
         }
         let mut table = TableSection::new(["PART", "TIME"]).titled("The outage will be");
-        let by_dump = record.upgrade.as_ref().is_some_and(|u| u.transfer == DUMP);
-        let moving = if by_dump {
-            "dump and load"
-        } else {
-            "pg_upgrade"
-        };
         for (part, key) in [
-            (moving, "pg_upgrade_ms"),
+            ("pg_upgrade", "pg_upgrade_ms"),
+            ("dump", "dump_ms"),
+            ("load", "load_ms"),
             ("start of the new server", "start_ms"),
             ("verification", "verify_ms"),
         ] {
-            table.row([part.to_owned(), seconds(&times[key])]);
+            if !times[key].is_null() {
+                table.row([part.to_owned(), seconds(&times[key])]);
+            }
         }
         table.note(format!(
             "Your upgrade takes {} of outage, the pod's end and start included.",

@@ -64,7 +64,7 @@ pub async fn run(args: &RestoreArgs, session: &Session, out: &mut dyn Write) -> 
     }
     if args.dump.is_said() {
         return Err(Failure::usage(
-            "--dump-claim, --path and --database go with --from dump",
+            "--dump-claim, --path, --database and --old-image go with --from dump",
         ));
     }
     old_version(args, session, out).await
@@ -188,6 +188,12 @@ fn source(args: &RestoreArgs, record: &Record, upgrade: &Upgrade) -> Result<Sour
                 })?;
             }
             Source::Archive
+        }
+        From::Snapshot if upgrade.tablespaces => {
+            return Err(Failure::refused(
+                "the data directory of a volume snapshot would lead to the present tablespaces, not to those of the snapshot",
+            )
+            .hint("nothing was changed; use --from archive"));
         }
         // Have been told apart before.
         From::Snapshot | From::Service | From::Dump => Source::Snapshot(

@@ -4,8 +4,9 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::bring_up::bring_up;
 use super::permanent::PatchFileArgs;
-use super::survey::{Probe, Survey, survey};
+use super::survey::{self, Probe, Survey};
 use super::upgrade::{LOAD_COMMAND, Wish, begin, begun, go_on, refuse_blocked, report};
 use super::{Session, given, quiesce, runs};
 use crate::cli::options::{ActArgs, AppsArgs, Method, OutputArgs, TargetArgs, UpgradeOptions};
@@ -32,6 +33,9 @@ pub(super) struct DumpArgs {
     /// With --from dump: the database for SQL text that does not name one
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
+    /// With --from dump: the image that the data was made with, where the server does not start with its present one
+    #[arg(long, value_name = "REF", value_parser = values::image)]
+    old_image: Option<String>,
     #[command(flatten)]
     apps: AppsArgs,
 }
@@ -39,7 +43,13 @@ pub(super) struct DumpArgs {
 impl DumpArgs {
     /// Tells whether something was said that is about a dump.
     pub(super) fn is_said(&self) -> bool {
-        self.dump_claim.is_some() || self.path.is_some() || self.database.is_some()
+        let said = [
+            &self.dump_claim,
+            &self.path,
+            &self.database,
+            &self.old_image,
+        ];
+        said.iter().any(|value| value.is_some())
     }
 }
 
@@ -58,6 +68,7 @@ pub(super) async fn run(
     let asked = UpgradeOptions {
         method: Method::Load,
         snapshot: "none".to_owned(),
+        old_image: args.old_image.clone(),
         ..UpgradeOptions::default()
     };
     let wish = Wish {
@@ -73,18 +84,21 @@ pub(super) async fn run(
     if let Some(run) = begun(&wish, session).await? {
         return go_on(&wish, session, run, output, out).await;
     }
-    let options = UpgradeOptions {
-        image: Some(present_image(session, target).await?),
-        ..asked.clone()
-    };
-    let mut survey = survey(session, target, &options, Probe::Pod).await?;
-    let workload = survey.found.facts.workload.clone();
-    if survey.server.is_none() && survey.found.facts.down.is_some() {
-        return Err(Failure::refused(format!(
-            "the server of {workload} does not run, so nothing is known about its databases"
-        ))
-        .hint("nothing was changed; bring it up first"));
+    let mut options = with_present_image(session, target, &asked).await?;
+    let mut survey = survey::survey(session, target, &options, Probe::Pod).await?;
+    if survey.is_down() {
+        // The data that the dump replaces stays as the way back, so it has to be whole.
+        let up = bring_up(session, &survey, &options, act).await;
+        let up = up.map_err(|failure| {
+            failure.hint("the data that a dump takes the place of has to start once; where it never will, load the dump into a new instance of the same version: restore NEW --from dump --dump-claim NAME --path PATH")
+        })?;
+        if up.is_none() {
+            return Ok(Exit::Done);
+        }
+        options = with_present_image(session, target, &asked).await?;
+        survey = survey::survey(session, target, &options, Probe::Pod).await?;
     }
+    let workload = survey.found.facts.workload.clone();
     refuse_blocked(session, &survey)?;
     let open = runs::current(session, &workload, target.run_id.as_deref()).await?;
     if let Some(open) = &open {
@@ -126,10 +140,17 @@ pub(super) async fn run(
     report(&wish, session, output, out, &run, outcome)
 }
 
-/// The image that the server has now, which it keeps.
-async fn present_image(session: &Session, args: &TargetArgs) -> Result<String> {
+/// What is asked for, with the image that the server has now, which it keeps.
+async fn with_present_image(
+    session: &Session,
+    args: &TargetArgs,
+    asked: &UpgradeOptions,
+) -> Result<UpgradeOptions> {
     let (_, found) = session.instance(args).await?;
-    Ok(found.facts.image)
+    Ok(UpgradeOptions {
+        image: Some(found.facts.image),
+        ..asked.clone()
+    })
 }
 
 /// The plan under the name of a run that quiesce has begun.
@@ -164,6 +185,12 @@ async fn find(session: &Session, survey: &Survey, args: &DumpArgs) -> Result<Loa
             None if facts.out_of_reach => {
                 Some("cannot be mounted on the node of the server".to_owned())
             }
+            None => facts.in_the_way(node).map(|(pod, place)| {
+                format!(
+                    "is in use by pod {pod} on node {place}, and its access mode ({}) keeps other pods out",
+                    facts.access_modes.join(", ")
+                )
+            }),
             unfit => unfit,
         };
         if let Some(why) = unfit {

@@ -81,7 +81,7 @@ const SUBSCRIPTIONS: Query = Query::server(
 
 const TABLESPACES: Query = Query::server(
     "tablespaces",
-    "SELECT spcname AS name, pg_tablespace_location(oid) AS location FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1",
+    "SELECT spcname AS name, pg_tablespace_location(oid) AS location, pg_tablespace_size(oid) AS bytes FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1",
 );
 
 const STANDBYS: Query = Query::server(

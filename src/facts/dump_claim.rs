@@ -21,3 +21,13 @@ pub struct DumpClaimFacts {
     /// Its volume cannot be mounted on the server's node, by the volume's own node affinity.
     pub out_of_reach: bool,
 }
+
+impl DumpClaimFacts {
+    /// The first pod, with its node, beside which none of ours on this node can mount the claim.
+    pub fn in_the_way(&self, node: Option<&str>) -> Option<&(String, String)> {
+        let has = |mode: &str| self.access_modes.iter().any(|m| m == mode);
+        let (alone, many) = (has("ReadWriteOncePod"), has("ReadWriteMany"));
+        let mut users = self.used_by.iter();
+        users.find(|(_, place)| alone || (!many && node != Some(place.as_str())))
+    }
+}

@@ -386,6 +386,9 @@ pub struct Tablespace {
     pub name: String,
     /// Directory.
     pub location: String,
+    /// What lies there of this server, bytes.
+    #[serde(default)]
+    pub bytes: Option<u64>,
 }
 
 /// A connected standby or other receiver of WAL.
@@ -454,7 +457,8 @@ impl ServerFacts {
 
     /// KiB that a copy of the cluster takes; `None` when the data directory was unreadable.
     pub fn data_kib(&self) -> Option<u64> {
-        self.container.data_kib()
+        let spaces = self.tablespaces.iter().flatten().filter_map(|t| t.bytes);
+        Some(self.container.data_kib()? + spaces.sum::<u64>() / 1024)
     }
 
     /// Databases that take connections, with what is inside where they were read.

@@ -48,6 +48,15 @@ pub const LIVE: &str = "/live";
 /// Where the claim that a dump lies on is mounted beside the data claim.
 pub const DUMPS: &str = "/dump";
 
+/// A claim with a dump, as a pod of ours mounts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DumpMount<'a> {
+    /// The claim.
+    pub claim: &'a str,
+    /// A dump is only read there.
+    pub read_only: bool,
+}
+
 /// What a pod of ours is made from.
 #[derive(Clone, Debug)]
 pub struct Blueprint<'a> {
@@ -75,12 +84,14 @@ pub struct Blueprint<'a> {
     pub groups: &'a [i64],
     /// The data claim; none for a pod that needs only the image.
     pub claim: Option<&'a str>,
+    /// Path and `subPath` where the server has the data claim, which is mounted there too: tablespaces are found by its paths.
+    pub mirror: Option<(&'a str, &'a str)>,
     /// A claim made from a volume snapshot, mounted at `/snap`.
     pub snapshot_claim: Option<&'a str>,
     /// The claim of a running server, mounted read-only at [`LIVE`].
     pub live_claim: Option<&'a str>,
     /// The claim that a dump lies on, mounted at [`DUMPS`].
-    pub dump_claim: Option<&'a str>,
+    pub dump_claim: Option<DumpMount<'a>>,
     /// The login of a server that it reaches over the network, mounted as that of the old one.
     pub login: Option<&'a Login>,
     /// The data claim is new and empty, so its root may be given to the group.
@@ -217,7 +228,7 @@ fn mounts_no_other(blueprint: &Blueprint) -> bool {
     let others = [
         blueprint.live_claim,
         blueprint.snapshot_claim,
-        blueprint.dump_claim,
+        blueprint.dump_claim.map(|dump| dump.claim),
     ];
     others.iter().all(Option::is_none)
 }
@@ -245,6 +256,9 @@ fn claims(blueprint: &Blueprint, volumes: &mut Vec<Value>, mounts: &mut Vec<Valu
     if let Some(claim) = blueprint.claim {
         volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": claim}}));
         mounts.push(json!({"name": "data", "mountPath": "/vol"}));
+        if let Some((path, sub_path)) = blueprint.mirror {
+            mounts.push(json!({"name": "data", "mountPath": path, "subPath": sub_path}));
+        }
     }
     if let Some(claim) = blueprint.snapshot_claim {
         volumes.push(json!({"name": "snap", "persistentVolumeClaim": {"claimName": claim}}));
@@ -255,9 +269,13 @@ fn claims(blueprint: &Blueprint, volumes: &mut Vec<Value>, mounts: &mut Vec<Valu
         volumes.push(json!({"name": "live", "persistentVolumeClaim": {"claimName": claim}}));
         mounts.push(json!({"name": "live", "mountPath": LIVE, "readOnly": true}));
     }
-    if let Some(claim) = blueprint.dump_claim {
+    if let Some(DumpMount { claim, read_only }) = blueprint.dump_claim {
         volumes.push(json!({"name": "dump", "persistentVolumeClaim": {"claimName": claim}}));
-        mounts.push(json!({"name": "dump", "mountPath": DUMPS}));
+        let mut mount = json!({"name": "dump", "mountPath": DUMPS});
+        if read_only {
+            mount["readOnly"] = json!(true);
+        }
+        mounts.push(mount);
     }
 }
 
@@ -323,6 +341,7 @@ mod tests {
             gid: 999,
             groups: &[1001],
             claim: Some("data-pg-0"),
+            mirror: None,
             snapshot_claim: None,
             live_claim: None,
             dump_claim: None,
@@ -428,11 +447,29 @@ mod tests {
         blueprint.live_claim = Some("data-pg-0");
         assert_eq!(group(&blueprint), None);
         blueprint.live_claim = None;
-        blueprint.dump_claim = Some("backups");
+        blueprint.dump_claim = Some(DumpMount {
+            claim: "backups",
+            read_only: false,
+        });
         assert_eq!(group(&blueprint), None);
-        let spec = pod(&blueprint).unwrap().spec.unwrap();
-        let mounts = spec.containers[0].volume_mounts.clone().unwrap();
-        assert!(mounts.iter().any(|m| m.mount_path == DUMPS));
+    }
+
+    #[test]
+    fn a_dump_that_is_only_loaded_is_mounted_read_only() {
+        let (env, template) = (BTreeMap::new(), PodSpec::default());
+        let mut blueprint = blueprint(&env, &template);
+        let mut mounted = |read_only: bool| {
+            blueprint.dump_claim = Some(DumpMount {
+                claim: "backups",
+                read_only,
+            });
+            let spec = pod(&blueprint).unwrap().spec.unwrap();
+            let mounts = spec.containers[0].volume_mounts.clone().unwrap();
+            let mut found = mounts.into_iter().filter(|m| m.mount_path == DUMPS);
+            found.next().unwrap().read_only.unwrap_or(false)
+        };
+        assert!(mounted(true));
+        assert!(!mounted(false));
     }
 
     #[test]
@@ -446,6 +483,21 @@ mod tests {
         assert_eq!(
             (live.mount_path.as_str(), live.read_only),
             (LIVE, Some(true))
+        );
+    }
+
+    #[test]
+    fn the_data_claim_is_where_the_server_has_it_for_its_tablespaces() {
+        let (env, template) = (BTreeMap::new(), PodSpec::default());
+        let mut blueprint = blueprint(&env, &template);
+        blueprint.mirror = Some(("/data", "of pg"));
+        let spec = pod(&blueprint).unwrap().spec.unwrap();
+        let mounts = spec.containers[0].volume_mounts.clone().unwrap();
+        let data = mounts.iter().filter(|m| m.name == "data");
+        let places = data.map(|m| (m.mount_path.as_str(), m.sub_path.as_deref().unwrap_or("")));
+        assert_eq!(
+            places.collect::<Vec<_>>(),
+            [("/vol", ""), ("/data", "of pg")]
         );
     }
 

@@ -133,6 +133,7 @@ mod tests {
             gid: 999,
             groups: &[],
             claim: None,
+            mirror: None,
             snapshot_claim: None,
             live_claim: None,
             dump_claim: None,

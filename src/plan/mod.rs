@@ -10,6 +10,7 @@ pub mod quiesce;
 pub mod rehearse;
 pub mod restore;
 pub mod side;
+pub mod tablespaces;
 #[cfg(test)]
 mod testing;
 pub mod upgrade;

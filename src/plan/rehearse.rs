@@ -58,6 +58,8 @@ pub fn source(
         "PostgreSQL 9.6 has no temporary replication slots to copy it with"
     } else if server.wal_level == "minimal" {
         "wal_level minimal does not let it be copied from the running server"
+    } else if super::tablespaces::any(server) {
+        "its tablespaces are not in a copy from the running server"
     } else if server.max_replication_slots == 0 {
         "max_replication_slots is 0, so it cannot be copied from the running server"
     } else {
@@ -263,6 +265,17 @@ mod tests {
         assert!(from(&instance, &minimal).unwrap_err().contains("wal_level"));
         let mut slotless = server.clone();
         slotless.max_replication_slots = 0;
+        let mut spaced = slotless.clone();
+        spaced.tablespaces = Some(vec![crate::facts::server::Tablespace {
+            name: "fast".into(),
+            location: "/data/fast".into(),
+            bytes: None,
+        }]);
+        assert!(
+            from(&instance, &spaced)
+                .unwrap_err()
+                .contains("tablespaces")
+        );
         assert!(
             from(&instance, &slotless)
                 .unwrap_err()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dump::{self, DumpClaim};
+use super::tablespaces;
 use crate::facts::instance::{Family, InstanceFacts};
 use crate::facts::server::ServerFacts;
 use crate::facts::target::TargetFacts;
@@ -100,11 +101,12 @@ fn no_snapshot_reason(instance: &InstanceFacts) -> String {
 }
 
 fn data_bytes(server: &ServerFacts, target: &TargetFacts) -> Option<u64> {
-    target
-        .volume
-        .as_ref()
+    let spaces = server.tablespaces.iter().flatten().filter_map(|t| t.bytes);
+    let volume = target.volume.as_ref();
+    let seen = volume
         .and_then(|v| v.data_bytes)
-        .or_else(|| server.container.data_kib().map(|k| k * 1024))
+        .map(|b| b + spaces.sum::<u64>());
+    seen.or_else(|| server.data_kib().map(|k| k * 1024))
 }
 
 /// The class to snapshot with, when there is one and it is wanted.
@@ -202,6 +204,7 @@ pub fn decide(
             dump::place(name, claim, data_bytes(server, target).unwrap_or(0))
         }),
         load: None,
+        tablespaces: tablespaces::any(server),
     })
 }
 

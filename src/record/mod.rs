@@ -166,6 +166,9 @@ pub struct Upgrade {
     /// The dump that is loaded, where no data is upgraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
+    /// The server has tablespaces of users, which pods of ours find by the server's own paths.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tablespaces: bool,
 }
 
 /// One volume snapshot of the run.

@@ -3,6 +3,7 @@
 #   kind               KIND PACKED
 #   N.name             the name of a database
 #   N.list             pg_restore --list
+#   spaces             tablespaces that it needs
 #   N.check, N.counts, N.names, N.owner, N.totals   see held.awk
 # shellcheck shell=dash disable=SC2034,SC2154
 
@@ -25,6 +26,9 @@ broken() {
       refuse dump_newer "$GIVEN was made by a newer pg_dump than the $NEW_VERSION that would load it: $TAIL"
       ;;
     *'in archive'* | *'find header for file'* | *'not appear to be a valid'*) refuse dump_foreign "$GIVEN is not a dump of PostgreSQL: $1: $TAIL" ;;
+    *'support compression'* | *'compression not supported'* | *'compression is not supported'*)
+      refuse dump_program "$GIVEN is compressed in a way that the pg_restore of this image was not built for: $TAIL; dump it again with -Z gzip"
+      ;;
     *'ermission denied'*) refuse dump_unreadable "$GIVEN cannot be read by uid $(id -u): $TAIL" ;;
   esac
   refuse dump_corrupted "$GIVEN is corrupted: $1: $TAIL"
@@ -98,7 +102,7 @@ archive() {
 # reads N: SQL text on stdin, written down as held.awk does.
 reads() {
   awk -v check="$HELD/$1.check" -v counts="$HELD/$1.counts" -v names="$HELD/$1.names" -v owner="$HELD/$1.owner" \
-    -v totals="$HELD/$1.totals" -f "$SCRIPTS/held.awk"
+    -v totals="$HELD/$1.totals" -v spaces="$HELD/spaces" -f "$SCRIPTS/held.awk"
 }
 
 # total N NAME: a number of a database's totals.
@@ -148,6 +152,7 @@ look_ours() {
     *truncated* | *'no manifest'* | *missing*) refuse dump_truncated "$GIVEN: $WHY" ;;
     *) refuse dump_corrupted "$GIVEN: $WHY" ;;
   esac
+  sed -n 's/^CREATE TABLESPACE \(.*\) OWNER .*$/\1/p' "$GIVEN/globals.sql" >"$HELD/spaces"
   for oid in $(dumped_databases "$GIVEN"); do
     cat "$GIVEN/$oid.name" >"$HELD/$oid.name"
     ARCHIVE=$GIVEN/$oid
@@ -171,6 +176,9 @@ look_given() {
     plain) look_plain ;;
     *) look_archive 1 ;;
   esac
+  # Only a server without tablespaces gets this far.
+  [ ! -s "$HELD/spaces" ] ||
+    refuse dump_tablespaces "$GIVEN needs tablespaces: $(sort -u "$HELD/spaces" | tr '\n' ' '); dump it again with --no-tablespaces"
   printf '%s %s\n' "$KIND" "$PACKED" >"$HELD/kind"
   given_event
 }
@@ -312,9 +320,9 @@ load_archives() {
   else
     name=$(cat "$HELD/1.name")
     case $KIND$PACKED in
-      custom | directory) load_database "$name" -j "${PGUP_JOBS:-1}" "$GIVEN" ;;
-      tar) load_database "$name" "$GIVEN" ;;
-      *) unpacked | load_database "$name" ;;
+      custom | directory) load_database "$name" --no-tablespaces -j "${PGUP_JOBS:-1}" "$GIVEN" ;;
+      tar) load_database "$name" --no-tablespaces "$GIVEN" ;;
+      *) unpacked | load_database "$name" --no-tablespaces ;;
     esac || return 1
     echo "Loading database  ok"
   fi

@@ -2,6 +2,7 @@
 #   check     statements that a loaded database answers with what it lacks (see held_check in given.sh)
 #   counts    the rows of each COPY, in order
 #   names     the databases that it creates
+#   spaces    the tablespaces that it makes, or that databases are made in
 #   totals    NAME NUMBER lines
 # With pass=1 it is the filter of the load instead: what an empty cluster has already is left out, and the end is told.
 function literal(text) { gsub(/\047/, "\047\047", text); return "\047" text "\047" }
@@ -95,11 +96,18 @@ $0 != "" && !/^--/ && !/^\\unrestrict / { end = 0 }
   roles++
   if (pass && unquoted(substr($0, 13, length($0) - 13)) == superuser) next
 }
+/^CREATE TABLESPACE .* OWNER .*;$/ && cluster && !connects && !pass {
+  line = substr($0, 19)
+  sub(/ OWNER .*/, "", line)
+  print line >> spaces
+}
 /^\\connect / { connects++ }
 /^CREATE DATABASE / {
   line = substr($0, 17)
   sub(/ WITH .*;$|;$/, "", line)
   if (!pass) print unquoted(line) > names
+  line = $0
+  if (!pass && sub(/^.* WITH TEMPLATE = template0 .*TABLESPACE = /, "", line)) print substr(line, 1, length(line) - 1) >> spaces
 }
 /^ALTER [A-Z ]+ .* OWNER TO .*;$/ || /^CREATE SCHEMA .* AUTHORIZATION .*;$/ {
   named($0)

@@ -218,6 +218,8 @@ load_dump() {
   else
     make_dump || return 1
   fi
+  clock
+  echo "$NOW" >"$WORK/dumped-at"
   start_loading || return 1
   load_all || return 1
   end_load

@@ -91,7 +91,7 @@ attempt() {
   while :; do
     run_pg_upgrade
     if [ -e "$BOX/abort" ]; then
-      go_back aborted "go-back was asked for while pg_upgrade ran"
+      go_back aborted "go-back was asked for while $MOVER ran"
       return 0
     fi
     if [ "$RC" -eq 0 ]; then
@@ -111,10 +111,7 @@ attempt() {
       continue
     fi
     failure_log
-    case $TRANSFER in
-      dump | load) go_back "$TRANSFER" "$TAIL" ;;
-      *) go_back pg_upgrade "$TAIL" ;;
-    esac
+    go_back "$MOVER" "$TAIL"
     return 0
   done
 }
@@ -174,7 +171,7 @@ run_pg_upgrade() {
     *) "$NEW_BIN/pg_upgrade" "$@" >"$BOX/fifo" 2>&1 & ;;
   esac
   UPGRADE_PID=$!
-  event pg_upgrade "\"attempt\":$ATTEMPTS,\"since_stop_ms\":$((UPGRADE_BEGIN - SEEN))"
+  event "$MOVER" "\"attempt\":$ATTEMPTS,\"since_stop_ms\":$((UPGRADE_BEGIN - SEEN))"
   carry &
   CARRY_PID=$!
   # A load has nothing to do with the files of the old cluster.
@@ -244,7 +241,7 @@ busy() {
           stop_servers
           ;;
         *)
-          answer_refused "$req" busy "pg_upgrade runs"
+          answer_refused "$req" busy "$MOVER runs"
           rm -f "$req"
           ;;
       esac
@@ -376,14 +373,26 @@ place() {
   tidy
 }
 
+# moved_in: sets TIMES to members with when the data was moved, and how long each part of that took.
+moved_in() {
+  dumped_at=$UPGRADE_BEGIN
+  if [ -s "$WORK/dumped-at" ]; then read -r dumped_at <"$WORK/dumped-at"; fi
+  case $TRANSFER in
+    dump) TIMES="\"dump_begin_at\":$UPGRADE_BEGIN,\"load_begin_at\":$dumped_at,\"load_end_at\":$UPGRADE_END,\"dump_ms\":$((dumped_at - UPGRADE_BEGIN)),\"load_ms\":$((UPGRADE_END - dumped_at))" ;;
+    load) TIMES="\"load_begin_at\":$UPGRADE_BEGIN,\"load_end_at\":$UPGRADE_END,\"load_ms\":$((UPGRADE_END - UPGRADE_BEGIN))" ;;
+    *) TIMES="\"pg_upgrade_begin_at\":$UPGRADE_BEGIN,\"pg_upgrade_end_at\":$UPGRADE_END,\"pg_upgrade_ms\":$((UPGRADE_END - UPGRADE_BEGIN))" ;;
+  esac
+}
+
 upgraded_result() {
   clock
+  moved_in
   read -r carried_line <"$WORK/carried" || carried_line='"carried":[]'
   loaded_line=
   for file in "$WORK/loaded" "$WORK/held/loaded"; do
     if [ -s "$file" ]; then read -r loaded_line <"$file"; fi
   done
-  result "\"outcome\":\"upgraded\",\"from\":\"$FROM\",\"to\":\"$TO\",\"version\":\"${NEW_VERSION:-}\",\"transfer\":\"$TRANSFER\",\"attempts\":$ATTEMPTS,\"armed_at\":$ARMED_AT,\"stop_seen_at\":$SEEN,\"guard_ms\":$((GUARDED_AT - SEEN)),\"pg_upgrade_begin_at\":$UPGRADE_BEGIN,\"pg_upgrade_end_at\":$UPGRADE_END,\"pg_upgrade_ms\":$((UPGRADE_END - UPGRADE_BEGIN)),\"place_ms\":$((NOW - UPGRADE_END)),\"outage_ms\":$((NOW - SEEN)),\"phases\":{${PHASES:-}},\"archive\":\"$OLD\",\"sizes\":\"$WORK/sizes\",$carried_line${loaded_line:+,$loaded_line}"
+  result "\"outcome\":\"upgraded\",\"from\":\"$FROM\",\"to\":\"$TO\",\"version\":\"${NEW_VERSION:-}\",\"transfer\":\"$TRANSFER\",\"attempts\":$ATTEMPTS,\"armed_at\":$ARMED_AT,\"stop_seen_at\":$SEEN,\"guard_ms\":$((GUARDED_AT - SEEN)),$TIMES,\"place_ms\":$((NOW - UPGRADE_END)),\"outage_ms\":$((NOW - SEEN)),\"phases\":{${PHASES:-}},\"archive\":\"$OLD\",\"sizes\":\"$WORK/sizes\",$carried_line${loaded_line:+,$loaded_line}"
 }
 
 # tidy: what can wait until the result is out.

@@ -101,8 +101,11 @@ check_data() {
     exists "$entry" || continue
     there=$(cd "$entry" 2>/dev/null && pwd -P) || refuse tablespace_missing "$entry leads to $(readlink "$entry"), which is not mounted here"
     case $there/ in "$here"/*) refuse tablespace_inside "tablespace $there lies in the data directory" ;; esac
+    set -- "$there/PG_${FROM}_"*
+    [ -d "$1" ] || refuse tablespace_missing "$there has nothing of PostgreSQL $FROM: another volume is mounted there in the server's pod"
+    [ "$(stat -c %d "$there")" = "$device" ] || refuse tablespace_elsewhere "tablespace $there lies on another file system than $DATA"
     for leftover in "$entry/PG_${TO}_"*; do
-      [ ! -e "$leftover" ] || refuse tablespace_leftover "$leftover exists already"
+      [ ! -e "$leftover" ] || refuse tablespace_leftover "$there/${leftover##*/} exists already; cleanup removes what an earlier run has left"
     done
   done
 }

@@ -96,6 +96,7 @@ rehearse() {
   [ "$STEP" = placed ] || exit 4
   UPGRADED_MS=$((NOW - SEEN))
   try_new
-  event rehearsed "\"recovery_ms\":$RECOVERY_MS,\"observe_ms\":$OBSERVE_MS,\"upgrade_ms\":$UPGRADED_MS,\"pg_upgrade_ms\":$((UPGRADE_END - UPGRADE_BEGIN)),\"start_ms\":$START_MS,\"verify_ms\":$VERIFY_MS,\"analyze_ms\":$ANALYZE_MS,\"analyzed\":$ANALYZED"
+  moved_in
+  event rehearsed "\"recovery_ms\":$RECOVERY_MS,\"observe_ms\":$OBSERVE_MS,\"upgrade_ms\":$UPGRADED_MS,$TIMES,\"start_ms\":$START_MS,\"verify_ms\":$VERIFY_MS,\"analyze_ms\":$ANALYZE_MS,\"analyzed\":$ANALYZED"
   exit 0
 }

@@ -57,6 +57,25 @@ removable() {
   [ -d "$PGUP_WORK" ] && [ ! -L "$PGUP_WORK" ] && [ -d "$PGUP_WORK/${1%%/*}" ] && [ ! -L "$PGUP_WORK/${1%%/*}" ]
 }
 
+# drop_spaces DIR: what the clusters that are archived there have in tablespaces, where the version in use has another directory.
+drop_spaces() {
+  in_use=
+  read -r in_use <"$DATA/PG_VERSION" || :
+  for cluster in "$1" "$1"/*; do
+    if [ ! -f "$cluster/PG_VERSION" ] || [ -L "$cluster" ]; then continue; fi
+    major=
+    read -r major <"$cluster/PG_VERSION" || :
+    case $major in '' | "$in_use" | *[!0-9.]*) continue ;; esac
+    for entry in "$cluster"/pg_tblspc/*/"PG_${major}_"*; do
+      if [ -d "$entry" ] && [ ! -L "$entry" ]; then
+        bytes_of "$entry"
+        rm -rf "$entry"
+        freed=$((freed + BYTES))
+      fi
+    done
+  done
+}
+
 remove() {
   : "${PGUP_REMOVE:?}" "${DATA:?}"
   mkdir -p "$BOX"
@@ -80,6 +99,7 @@ remove() {
   for name in $PGUP_REMOVE; do
     path=$PGUP_WORK/$name
     exists "$path" || continue
+    drop_spaces "$path"
     bytes_of "$path"
     rm -rf "$path"
     freed=$((freed + BYTES))

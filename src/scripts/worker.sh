@@ -52,6 +52,11 @@ RUN=${PGUP_RUN:-}
 FROM=${PGUP_FROM:-}
 TO=${PGUP_TO:-}
 TRANSFER=${PGUP_TRANSFER:-copy}
+# What moves the data, as events and results name it.
+case $TRANSFER in
+  dump | load) MOVER=$TRANSFER ;;
+  *) MOVER=pg_upgrade ;;
+esac
 case ${PGUP_DATA:=} in
   /* | '') DATA=$PGUP_DATA ;;
   *) DATA=/vol/$PGUP_DATA ;;
@@ -378,7 +383,7 @@ resume_step() {
       ;;
     pg_upgrade)
       if [ "$ATTEMPTS" -ge 2 ]; then
-        go_back interrupted "pg_upgrade was interrupted $ATTEMPTS times"
+        go_back interrupted "$MOVER was interrupted $ATTEMPTS times"
         return 0
       fi
       if [ -z "$NEW_BIN" ] || [ -z "$OLD_BIN" ]; then

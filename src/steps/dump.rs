@@ -16,13 +16,15 @@ use crate::k8s::names;
 use crate::k8s::write::{create_or_adopt, delete_own};
 use crate::manifests::claim;
 use crate::manifests::login::Login;
-use crate::manifests::pod::Blueprint;
+use crate::manifests::pod::{Blueprint, DUMPS, DumpMount};
 use crate::output::human_bytes;
 use crate::plan::upgrade::VOLUME;
 use crate::record::{DumpEntry, DumpPlace};
 
 const ROOM: &str = "dump-room";
 const REMOVE: &str = "dump-remove";
+/// The one mode that only reads.
+pub(super) const HOLD: &str = "dump-hold";
 
 /// The claim that the run makes; none where the dump goes to one of the user's.
 ///
@@ -206,6 +208,17 @@ async fn errand(
     Ok(said)
 }
 
+/// The dump's claim as the pod's own to write to, or as one that is only read; and where it is mounted.
+fn mounted<'a>(task: &Task<'a>) -> (Option<&'a str>, Option<DumpMount<'a>>, &'static str) {
+    let claim = task.place.claim.as_str();
+    let read_only = task.mode == HOLD;
+    if read_only {
+        (None, Some(DumpMount { claim, read_only }), DUMPS)
+    } else {
+        (Some(claim), None, VOLUME)
+    }
+}
+
 /// Makes the pod of a task beside the server, or finds it, and follows it.
 pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker> {
     let (k8s, instance) = (acting.k8s, &acting.record.instance);
@@ -218,12 +231,13 @@ pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker
         .find(|c| c.name == instance.container)
         .and_then(|c| c.image.clone())
         .unwrap_or_else(|| instance.image.clone());
+    let (claim, dump_claim, root) = mounted(task);
     let mut env = task.env.clone();
     env.extend(
         [
             ("PGUP_MODE", task.mode.to_owned()),
             ("PGUP_WORK", VOLUME.to_owned()),
-            ("PGUP_DUMP", format!("{VOLUME}/{}", task.place.directory)),
+            ("PGUP_DUMP", format!("{root}/{}", task.place.directory)),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
@@ -240,10 +254,11 @@ pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker
         uid: task.owner.0,
         gid: task.owner.1,
         groups: &groups,
-        claim: Some(&task.place.claim),
+        claim,
+        mirror: None,
         snapshot_claim: None,
         live_claim: None,
-        dump_claim: None,
+        dump_claim,
         login: task.login,
         empty_claim: task.empty,
         env: &env,
@@ -267,6 +282,32 @@ mod tests {
     use crate::k8s::to_fake;
     use crate::output::Ui;
     use crate::record::{Asked, Record};
+
+    #[test]
+    fn who_brings_a_dump_to_the_user_only_reads_it() {
+        let place = DumpPlace {
+            claim: "backups".into(),
+            size: None,
+            directory: "pg-upgrade-pg-1-dump".into(),
+            needed: 0,
+        };
+        let mut task = Task {
+            script: "worker.sh",
+            mode: HOLD,
+            place: &place,
+            owner: (999, 999),
+            empty: false,
+            env: BTreeMap::new(),
+            login: None,
+        };
+        let only_read = DumpMount {
+            claim: "backups",
+            read_only: true,
+        };
+        assert_eq!(mounted(&task), (None, Some(only_read), DUMPS));
+        task.mode = REMOVE;
+        assert_eq!(mounted(&task), (Some("backups"), None, VOLUME));
+    }
 
     #[tokio::test]
     async fn a_dump_on_a_claim_of_the_users_is_on_record_before_its_directory_is_made() {

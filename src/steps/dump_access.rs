@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::dump::{Task, start};
+use super::dump::{HOLD, Task, start};
 use super::{pod, worker};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
-use crate::plan::upgrade::VOLUME;
+use crate::manifests::pod::DUMPS;
 use crate::record::DumpPlace;
 
 /// Where the pod sees the dump.
 pub(crate) fn directory(place: &DumpPlace) -> String {
-    format!("{VOLUME}/{}", place.directory)
+    format!("{DUMPS}/{}", place.directory)
 }
 
 /// Makes the pod, or finds the one of an earlier client; its name.
@@ -26,7 +26,7 @@ pub(crate) async fn open(
 ) -> Result<String> {
     let task = Task {
         script: "worker.sh",
-        mode: "dump-hold",
+        mode: HOLD,
         place,
         owner,
         empty: false,

@@ -11,7 +11,7 @@ use crate::error::{Failure, Result};
 use crate::exec::Acting;
 use crate::exec::store::instance_label;
 use crate::k8s::names;
-use crate::manifests::pod::Blueprint;
+use crate::manifests::pod::{Blueprint, DumpMount};
 
 /// A pod that moves data may take as long as the data is large.
 pub(super) const LIMIT: Duration = Duration::from_secs(24 * 3600);
@@ -134,9 +134,13 @@ impl<'a> Errand<'a> {
             gid: self.owner.map_or(upgrade.gid, |(_, gid)| gid),
             groups: &groups,
             claim: self.claim.or(own.map(|c| c.id.name.as_str())),
+            mirror: pod::mirror(acting.record),
             snapshot_claim: self.snapshot_claim,
             live_claim: self.live_claim,
-            dump_claim: self.dump_claim,
+            dump_claim: self.dump_claim.map(|claim| DumpMount {
+                claim,
+                read_only: false,
+            }),
             login: None,
             empty_claim: self.empty_claim,
             env: &env,

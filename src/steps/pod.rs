@@ -15,7 +15,7 @@ use crate::k8s::K8s;
 use crate::k8s::names;
 use crate::k8s::wait::{Progress, WaitError, wait_for};
 use crate::k8s::write::{create_or_adopt, delete_own};
-use crate::manifests::pod::{Blueprint, DUMPS, config_map, pod};
+use crate::manifests::pod::{Blueprint, DUMPS, DumpMount, config_map, pod};
 use crate::record::{Record, Upgrade};
 
 /// The files of the worker's plan that are not environment: written by `plan`, kept in the pod's ConfigMap.
@@ -61,6 +61,7 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             gid: upgrade.gid,
             groups: &groups,
             claim: claim.as_deref(),
+            mirror: mirror(acting.record),
             snapshot_claim: None,
             live_claim: None,
             dump_claim: dump_claim(upgrade),
@@ -105,10 +106,21 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
     }
 }
 
-/// The claim that a dump goes to, or comes from.
-fn dump_claim(upgrade: &Upgrade) -> Option<&str> {
+/// Where the server has the data claim, when pods of ours need it there for its tablespaces.
+pub(super) fn mirror(record: &Record) -> Option<(&str, &str)> {
+    let needed = record.upgrade.as_ref().is_some_and(|u| u.tablespaces);
+    let instance = &record.instance;
+    needed.then_some((instance.mount_path.as_str(), instance.sub_path.as_str()))
+}
+
+/// The claim that a dump goes to, or comes from; what is only loaded cannot be written to.
+fn dump_claim(upgrade: &Upgrade) -> Option<DumpMount<'_>> {
     let source = upgrade.load.as_ref().and_then(|load| load.claim.as_deref());
-    source.or(upgrade.dump.as_ref().map(|place| place.claim.as_str()))
+    let place = upgrade.dump.as_ref().map(|place| place.claim.as_str());
+    Some(DumpMount {
+        claim: source.or(place)?,
+        read_only: source.is_some(),
+    })
 }
 
 /// The worker's environment: what the servers' facts gave, and where and how.
@@ -288,4 +300,31 @@ pub(crate) async fn remove(k8s: &K8s, name: &str) -> Result<()> {
     pod.and(map)
         .map(drop)
         .map_err(|e| Failure::from(e).context(format!("deleting Pod and ConfigMap {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::upgrade::{decide, tests as plans};
+    use crate::record::{DumpPlace, Load};
+
+    #[test]
+    fn only_a_dump_that_is_made_can_be_written() {
+        let (instance, server, target) = plans::facts(true, true, true);
+        let mut upgrade = decide(&plans::request(), &instance, &server, &target, false).unwrap();
+        assert_eq!(dump_claim(&upgrade), None);
+        upgrade.dump = Some(DumpPlace {
+            claim: "made".to_owned(),
+            size: None,
+            directory: "d".to_owned(),
+            needed: 0,
+        });
+        let is = |claim, read_only| Some(DumpMount { claim, read_only });
+        assert_eq!(dump_claim(&upgrade), is("made", false));
+        upgrade.load = Some(Load {
+            claim: Some("backups".to_owned()),
+            ..Load::default()
+        });
+        assert_eq!(dump_claim(&upgrade), is("backups", true));
+    }
 }

@@ -127,6 +127,7 @@ impl Carrier<'_> {
             gid: self.side.uid,
             groups: &[],
             claim: None,
+            mirror: None,
             snapshot_claim: None,
             live_claim: None,
             dump_claim: None,

@@ -254,10 +254,9 @@ pub async fn await_result(acting: &mut Acting<'_>) -> Result<String> {
         _ => "pg_upgrade",
     };
     if result["outcome"] == "upgraded" {
-        let ms = result["pg_upgrade_ms"].as_u64().unwrap_or(0);
         return Ok(format!(
             "{means} {}",
-            crate::output::human_seconds(Duration::from_millis(ms))
+            crate::output::human_seconds(Duration::from_millis(moved_ms(&result)))
         ));
     }
     let reason = result["reason"].as_str().unwrap_or("unknown");
@@ -267,6 +266,12 @@ pub async fn await_result(acting: &mut Acting<'_>) -> Result<String> {
         failure = failure.hint(format!("its log ended with:\n{detail}"));
     }
     Err(failure)
+}
+
+/// Milliseconds that moving the data took, whatever has moved it: a result has the members of its own way.
+fn moved_ms(result: &Value) -> u64 {
+    let parts = ["pg_upgrade_ms", "dump_ms", "load_ms"];
+    parts.iter().filter_map(|part| result[*part].as_u64()).sum()
 }
 
 async fn follow_to_result(acting: &mut Acting<'_>) -> Result<Value> {
@@ -319,5 +324,21 @@ async fn follow_to_result(acting: &mut Acting<'_>) -> Result<Value> {
             }
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_tells_its_time_by_members_of_its_own() {
+        let ms = |result| moved_ms(&result);
+        assert_eq!(
+            ms(serde_json::json!({"pg_upgrade_ms": 7, "place_ms": 1})),
+            7
+        );
+        assert_eq!(ms(serde_json::json!({"dump_ms": 5, "load_ms": 6})), 11);
+        assert_eq!(ms(serde_json::json!({"load_ms": 6})), 6);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::{Instance, Space, assert_same, eventually};
 
 /// Waits until the server has ended more than once.
-fn wait_crash(space: &Space) {
+pub(super) fn wait_crash(space: &Space) {
     let count = "-o jsonpath={.items[*].status.containerStatuses[*].restartCount}";
     eventually(
         "the server ends again and again",

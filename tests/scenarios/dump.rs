@@ -32,6 +32,7 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
         .says("equal")
         .json();
     assert!(report["predictedOutageMs"].as_u64() > Some(0), "{report}");
+    assert!(report["dumpMs"].as_u64() > Some(0) && report["pgUpgradeMs"].is_null());
     space
         .plugin("run --to 17 --dump-claim 1Gi -y")
         .exits(2)

@@ -50,7 +50,16 @@ fn a_sidecar_holds_a_session_and_an_init_container_is_there() {
 fn the_volume_is_mounted_one_level_higher_as_images_of_18_want_it() {
     let pgdata = "env:\n            - {name: PGDATA, value: /var/lib/postgresql/17/docker}";
     let instance = Instance::library("library-18", 17).with("env:", pgdata);
-    upgrades("layout18", &instance, 18);
+    let space = Space::new("layout18");
+    let pg = space.install(&instance);
+    pg.seed();
+    space
+        .plugin("preflight statefulset/pg --to 18 --read-only -o wide")
+        .exits(0)
+        .says("data-directory-name")
+        .says("/var/lib/postgresql/17/docker keeps its name");
+    pg.upgrades(18, "--skip-vacuum");
+    space.assert_password_is_nowhere();
 }
 
 #[test]

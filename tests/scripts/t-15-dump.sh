@@ -20,7 +20,9 @@ dumped() {
   [[ ! -e $workdir/r1/dump && -e $workdir/r1/loaded ]]
   server_stop "$test_name-new"
   archive_starts "$from_major"
-  jq -r '"dump and load \(.pg_upgrade_ms) ms, whole \(.outage_ms) ms"' <<< "$result"
+  is "$(jq -c '[.dump_ms > 0, .load_ms > 0, .load_end_at - .dump_begin_at == .dump_ms + .load_ms, .pg_upgrade_ms]' <<< "$result")" '[true,true,true,null]' times
+  grep -q '"event":"dump"' "$base/pods/$test_name-up/out"
+  jq -r '"dump \(.dump_ms) ms, load \(.load_ms) ms, whole \(.outage_ms) ms"' <<< "$result"
 }
 dump_tweak() {
   server_start "$test_name-old" "$2"

@@ -46,6 +46,9 @@ make_dumps() {
   pod_exec given-dumps "$b/pg_dumpall" -h /run/postgresql -c -f /vol/d/all-clean
   pod_exec given-dumps "$b/pg_dump" -h /run/postgresql -Fc -Z 0 -f /vol/d/raw app
   pod_exec given-dumps "$b/pg_dump" -h /run/postgresql -Fd -Z 0 -f /vol/d/raw-directory app
+  pod_exec given-dumps "$b/pg_dump" -h /run/postgresql -Fd -Z zstd -f /vol/d/zstd-directory app
+  pod_exec given-dumps "$b/pg_dump" -h /run/postgresql -Fc -Z lz4 -f /vol/d/lz4-custom app
+  pod_exec given-dumps "$b/pg_dump" -h /run/postgresql -Z lz4 -f /vol/d/lz4-plain app
   mkdir "$vol/d/ours"
   pod_exec given-dumps "$b/pg_dumpall" -h /run/postgresql -g -f /vol/d/globals
   mv "$vol/d/globals" "$vol/d/ours/globals.sql"
@@ -99,7 +102,8 @@ loaded() {
   data=${workdir/#"$vol"//vol}/r1/old-17
   server_start "$test_name-archive" 17
   is "$(query "$test_name-archive" 17 app 'select count(*), sum(id) from items')" "$before" archive
-  jq -r '"load \(.pg_upgrade_ms) ms, whole \(.outage_ms) ms"' <<< "$result"
+  is "$(jq -c '[.load_ms > 0, .dump_ms, .pg_upgrade_ms]' <<< "$result")" '[true,null,null]' times
+  jq -r '"load \(.load_ms) ms, whole \(.outage_ms) ms"' <<< "$result"
 }
 observed_after() {
   cat "$scripts/sql.sh" "$scripts/observe.sh" > "$vol/observe.sh"
@@ -159,8 +163,15 @@ all_refused() {
   refuses dump_missing nowhere
   chmod 0 custom && chown 0:0 custom
   refuses dump_unreadable custom
-  # This image has no lz4.
+  # This image has no lz4, but its pg_restore can read it.
   refuses dump_program plain.lz4
+  refuses dump_program lz4-plain
+  for name in zstd-directory lz4-custom; do
+    is "$(looked "$name" | jq -c '[.packed, .tables, .rows]')" '["",6,3308]' "$name"
+  done
+  sed '/^CREATE ROLE postgres;$/a CREATE TABLESPACE "fa st" OWNER postgres LOCATION '"'/x';" all-clean > spaced
+  refuses dump_tablespaces spaced
+  unbuilt lz4-custom
   refuses dump_unnamed plain
   refuses dump_named tar PGUP_GIVEN_DATABASE=x
   sed 's/^-- Dumped by pg_dump version 17/-- Dumped by pg_dump version 99/' plain > newer
@@ -170,6 +181,22 @@ all_refused() {
   is "$(jq -c '[.kind, .databases, .globals, .tables, .rows]' <<< "$name")" '["ours",["app","postgres","template1"],true,6,3308]' busybox
   name=$(looked directory)
   is "$(jq -c '[.kind, .databases, (.owners | length), .globals, .from[:2]]' <<< "$name")" '["directory",["app"],4,false,"17"]' busybox
+}
+
+# unbuilt DUMP: what is said where pg_restore was built without the dump's compression, in the words of ReadHead and
+# RestoreArchive (pg_backup_archiver.c); all packages of 16 and later are built with it.
+unbuilt() {
+  local shim said
+  shim=$(pod_dir "$test_name-up" "$uid")/shim
+  mkdir "$shim"
+  for said in postgres pg_upgrade; do
+    printf '#!/bin/sh\nexec %s "$@"\n' "$(bin 17)/$said" > "$shim/$said"
+  done
+  printf '#!/bin/sh\ncase " $*" in *" --list "*) exec %s/pg_restore "$@" 2>/dev/null ;; esac\n%s\nexit 1\n' "$(bin 17)" \
+    'echo "pg_restore: error: cannot restore from compressed archive (this build does not support compression with LZ4)" >&2' > "$shim/pg_restore"
+  chmod 0755 "$shim"/*
+  shell_path=/shim: refuses dump_program "$1"
+  rm -r "$shim"
 }
 
 # The worker looks again, while the old server still runs.
@@ -239,7 +266,7 @@ load_killed() {
   ctl arm 60 > /dev/null
   server_stop "$test_name-old"
   for ((kills = $1; kills > 0; kills--)); do
-    until said "$base/pods/$test_name-up/out" '"event":"pg_upgrade"' || said "$base/pods/$test_name-up/out" '"event":"result"'; do
+    until said "$base/pods/$test_name-up/out" '"event":"load"' || said "$base/pods/$test_name-up/out" '"event":"result"'; do
       pod_running "$test_name-up"
       nap 0.02
     done

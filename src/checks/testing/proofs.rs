@@ -64,6 +64,13 @@ const PROOFS: &[(&str, Proof)] = &[
     ("claim-users", CROWDED),
     ("column-versions", Recorded("15-security", "17")),
     ("data-directory-mode", ODD),
+    (
+        "data-directory-name",
+        Cluster(
+            "layouts",
+            "the_volume_is_mounted_one_level_higher_as_images_of_18_want_it",
+        ),
+    ),
     ("data-directory-owner", ODD),
     (
         "data-directory-place",
