@@ -20,6 +20,7 @@ pub mod resume;
 pub mod run;
 mod runs;
 mod side_by_side;
+mod side_dump;
 mod side_report;
 pub mod snapshot;
 pub mod status;

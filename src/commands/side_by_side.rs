@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::runs::{self, Run};
 use super::side_report::{PairReport, holdings, remarks};
 use super::upgrade::{self, Wish};
-use super::{Session, quiesce};
+use super::{Session, quiesce, side_dump};
 use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
 use crate::cli::side::{SideArgs, split_namespace};
 use crate::discover::target::{self, Found, TargetName};
@@ -64,6 +64,9 @@ pub(super) async fn execute(
         || new_run(session, &workload.name),
         |open| open.record.run.clone(),
     );
+    let (options, facts) = (wish.options, &pair.old.facts);
+    pair.side.dump =
+        side_dump::place(session, &pair.namespace, options, facts, pair.side.bytes).await?;
     let quiesce = if side.online {
         session.ui.warn("a trial: clients go on writing to the old server, and what they write from now on is not in the new one; nothing leads to it");
         Vec::new()
@@ -75,7 +78,13 @@ pub(super) async fn execute(
         }
         plan::quiesce::steps(&chosen, apps.timeout.as_secs(), except)
     };
-    let steps = plan::side::steps(&pod_name(&run), quiesce, moves, wish.vacuum);
+    let steps = plan::side::steps(
+        &pod_name(&run),
+        plan::side::room(&pair.side),
+        quiesce,
+        moves,
+        wish.vacuum,
+    );
     let shown: Vec<Step> = steps.iter().map(|(_, step)| step.clone()).collect();
     let title = format!(
         "load {} (PostgreSQL {}) from {workload} (PostgreSQL {}, {}), which is only read",
@@ -232,6 +241,7 @@ async fn find(
         online: side.online,
         role_map: side.role_map.clone(),
         role_passwords: side.role_passwords.clone(),
+        dump: None,
         earlier,
     };
     Ok(Pair {
@@ -372,6 +382,8 @@ async fn examine(session: &Session, pair: &mut Pair, reset: bool) -> Result<()> 
         task: "look",
         old: &facts.workload,
         container: &facts.container,
+        node: None,
+        groups: &[],
         side: &pair.side,
     };
     let events = look(&session.k8s, &carrier, |text| step.note(text)).await?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::DumpPlace;
 use crate::facts::instance::ObjectId;
 use crate::manifests::login::Login;
 
@@ -45,6 +46,9 @@ pub struct Side {
     /// Secret with new passwords of roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_passwords: Option<String>,
+    /// Where the dump lies and is kept; none where it goes with the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpPlace>,
     /// Earlier runs from this server into that one that did not end well: what they left there may be cleared.
     #[serde(default)]
     pub earlier: Vec<String>,

@@ -202,6 +202,47 @@ side_killed() {
   echo "killed $done times"
 }
 
+# begins_with SAID...: a pod with the dump on the volume says this before it dumps or loads, and is killed there.
+begins_with() {
+  local i out=$base/pods/$test_name-up/out
+  side_env move PGUP_RESET=1 "${kept[@]}"
+  : > "$out"
+  pod_start "$test_name-up" 17 sh /scripts/side.sh
+  for ((i = 0; i < 1500; i++)); do said "$out" "$1" && break; pod_running "$test_name-up" || break; nap 0.02; done
+  pod_kill "$test_name-up"
+  said "$out" "$1" || { cat "$out"; return 1; }
+}
+kept=(PGUP_DUMP=/vol/dumps/pg-upgrade-1 PGUP_DUMP_KEEP=1)
+
+# A dump that is kept is taken again as long as it holds what the old server holds, and only then.
+dump_kept() {
+  own_network
+  side_old v13 13
+  side_new 17
+  mkdir "$vol/dumps"
+  chown "$uid:$uid" "$vol/dumps"
+  side_env move
+  begins_with '"name":"load"'
+  begins_with '"name":"take the dump of before"'
+  side analyzed move PGUP_RUN=r2 PGUP_RUNS=r1 "${kept[@]}" > /dev/null
+  said "$base/pods/$test_name-up/out" 'take the dump of before'
+  is "$(member "$(event loaded)" 'dump | .sealed and .bytes > 50000')" true 'what is said of it'
+  carried
+  # Statistics are no data.
+  old_query app "analyze"
+  begins_with '"name":"take the dump of before"'
+  # Neither rows nor their number tell of this one.
+  old_query app "update items set note = 'changed' where id = 1"
+  begins_with 'the old server may have been written to since'
+  begins_with '"name":"load"'
+  old_query postgres "alter database app rename to renamed"
+  begins_with 'it is of other databases'
+  old_query postgres "alter database renamed rename to app"
+  begins_with '"name":"load"'
+  printf x >> "$vol/dumps/pg-upgrade-1/globals.sql"
+  begins_with 'globals.sql is corrupted'
+}
+
 # Another administrator takes the place of the old superuser, and a role gets a password that is hashed anew.
 another_admin() {
   own_network
@@ -231,4 +272,5 @@ t 'side by side refuses wrong pairs' wrong_pairs
 t 'side by side refuses an empty source' empty_source
 t 'side by side sees writes' written_to
 t 'side by side killed' side_killed
+t 'side by side with a dump that is kept' dump_kept
 t 'side by side with another administrator' another_admin
