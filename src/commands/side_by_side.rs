@@ -239,7 +239,7 @@ async fn find(
         jobs: options.jobs.unwrap_or(JOBS),
         reset: side.reset_target.is_some(),
         online: side.online,
-        role_map: side.role_map.clone(),
+        role_maps: side.role_map.clone(),
         role_passwords: side.role_passwords.clone(),
         dump: None,
         earlier,

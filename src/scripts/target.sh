@@ -172,7 +172,7 @@ load_target() {
   GLOBALS=$BOX/globals.sql
   filter_globals >"$GLOBALS" || return 1
   load_all || return 1
-  map_role || return 1
+  each_map map_role || return 1
   set_passwords || return 1
   ask_new "$FIRST_NEW" "SET synchronous_commit = on; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || return 1
 }
@@ -184,17 +184,18 @@ filter_globals() {
   quoted=$(ask_new "$FIRST_NEW" "SELECT '\"' || replace(current_user, '\"', '\"\"') || '\"'")
   quoted_old=$(ask "$FIRST" "SELECT '\"' || replace(current_user, '\"', '\"\"') || '\"'")
   while IFS= read -r line; do
+    mapped_in "$line"
     case $line in
       'CREATE ROLE "'*) ! grep -qxF -e "$line" "$BOX/roles-there" || continue ;;
       # The administrator keeps its password and its rights.
       "ALTER ROLE $quoted WITH "*) continue ;;
       # Owners of event triggers and of foreign data wrappers must be superusers.
-      "ALTER ROLE ${MAP_OLD:-?} WITH "*)
-        line="ALTER ROLE $MAP_OLD WITH NOLOGIN PASSWORD NULL"
+      "ALTER ROLE ${MAPPED:-?} WITH "*)
+        line="ALTER ROLE $MAPPED WITH NOLOGIN PASSWORD NULL"
         [ "$NEW_SUPER" != t ] || line="$line SUPERUSER"
         line="$line;"
         ;;
-      "ALTER ROLE ${MAP_OLD:-?} SET "*) continue ;;
+      "ALTER ROLE ${MAPPED:-?} SET "*) continue ;;
       'ALTER ROLE "'*'" SET "'*)
         unknown=
         while read -r setting; do
@@ -212,7 +213,7 @@ filter_globals() {
 # leave_out FILE: takes out of an observation what the two servers need not share. OBSERVED is the side.
 leave_out() {
   LC_ALL=C grep -vF -f "$BOX/left-$OBSERVED" "$1" | LC_ALL=C sed -f "$BOX/left-$OBSERVED.sed" | LC_ALL=C sed 's/^\({"k" : "server", \)"v" : {[^}]*}/\1"v" : {}/' >"$1.kept"
-  cat "$1.kept" >"$1"
+  if [ -s "$BOX/maps" ]; then sort_grants <"$1.kept" >"$1"; else cat "$1.kept" >"$1"; fi
   rm -f "$1.kept"
 }
 
@@ -233,9 +234,13 @@ list_changes() {
     [ -f "$password_file" ] || continue
     printf '/^{"k" : "role", "o" : %s, /s/"password" : "[a-z0-9]*"/"password" : "scram"/\n' "$(encoded "${password_file##*/}" | plain_text)" >>"$BOX/left-old.sed"
   done
-  [ -n "$MAP_OLD" ] || return 0
-  change_from=$(encoded "$PGUP_MAP_OLD")
-  change_to=$(ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" | sed -n "$(ask_new "$FIRST_NEW" "SELECT rolname FROM pg_roles" | grep -nxF -e "$PGUP_MAP_NEW" | cut -d: -f1)p")
+  each_map list_map
+}
+
+# list_map OLD NEW: the same for one role that another takes the place of.
+list_map() {
+  change_from=$(encoded "$1")
+  change_to=$(ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" | sed -n "$(ask_new "$FIRST_NEW" "SELECT rolname FROM pg_roles" | grep -nxF -e "$2" | cut -d: -f1)p")
   printf '%s\n' "{\"k\" : \"role\", \"o\" : $change_from, \"v\"" >>"$BOX/left-old"
   for change_name in "$change_from" "$change_to"; do
     printf '%s\n' "{\"k\" : \"membership\", \"s\" : $change_name, " ", \"o\" : $change_name, \"v\" : {\"admin\"" | tee -a "$BOX/left-old" >>"$BOX/left-new"

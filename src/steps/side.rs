@@ -72,10 +72,9 @@ impl Carrier<'_> {
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
-        if let Some(map) = &side.role_map {
-            env.insert("PGUP_MAP_OLD".to_owned(), literal(&map.old));
-            env.insert("PGUP_MAP_NEW".to_owned(), literal(&map.new));
-        }
+        let maps = side.role_maps.iter();
+        let maps: Vec<String> = maps.map(|m| format!("{}={}", m.old, m.new)).collect();
+        env.insert("PGUP_MAPS".to_owned(), literal(&maps.join("=")));
         if let Some(place) = &side.dump {
             let directory = format!("{DUMPS}/{}", place.directory);
             env.insert("PGUP_DUMP".to_owned(), directory);

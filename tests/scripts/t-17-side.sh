@@ -250,15 +250,18 @@ another_admin() {
   side_new 17 "ad min"
   old_query app "create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
     grant select on items to legacy; create role other; create table lent(n int); alter table lent owner to other; grant select on lent to postgres;
-    alter default privileges in schema public grant select on tables to legacy; grant other to postgres"
-  refused role_map look PGUP_MAP_OLD=nobody "PGUP_MAP_NEW=ad min"
+    alter default privileges in schema public grant select on tables to legacy; grant other to postgres; create role \"m\"\"a'p \$(id)\" createdb login; create role near; alter table items owner to \"m\"\"a'p \$(id)\";
+    grant insert on lent to near, \"m\"\"a'p \$(id)\", legacy; grant postgres to \"m\"\"a'p \$(id)\"; grant update (n) on lent to \"m\"\"a'p \$(id)\""
+  new_query postgres 'create role "z new"'
+  refused role_map look "PGUP_MAPS=nobody=ad min"
   side_env look
   mkdir "$base/pods/$test_name-up/plan/login/roles"
   printf 'pa"ss w%s' "'ord" > "$base/pods/$test_name-up/plan/login/roles/legacy"
-  side analyzed move PGUP_MAP_OLD=postgres "PGUP_MAP_NEW=ad min" > /dev/null
+  side analyzed move "PGUP_MAPS=postgres=ad min=m\"a'p \$(id)=z new" > /dev/null
   is "$(member "$(event verified)" differences)" 0 differences
-  is "$(new_query app "select count(*) from pg_roles where rolname = 'postgres'")" 0 'no role is left'
-  is "$(new_query app "select string_agg(distinct pg_get_userbyid(relowner), ',' order by pg_get_userbyid(relowner)) from pg_class where oid >= 16384 and relkind = 'r'")" 'ad min,other' owners
+  is "$(new_query app "select count(*) from pg_roles where rolname = 'postgres' or rolname like 'm\"%'")" 0 'no role is left'
+  is "$(new_query app "select string_agg(distinct pg_get_userbyid(relowner), ',' order by pg_get_userbyid(relowner)) from pg_class where oid >= 16384 and relkind = 'r'")" 'ad min,other,z new' owners
+  is "$(new_query app "select has_table_privilege('z new', 'lent', 'insert'), has_column_privilege('z new', 'lent', 'n', 'update'), pg_has_role('z new', 'ad min', 'member')")" 't|t|t' 'grants of the second'
   is "$(new_query app "select has_table_privilege('ad min', 'lent', 'select'), relacl::text like '%ad min%' from pg_class where relname = 'lent'")" 't|t' grants
   is "$(new_query app "select defaclrole::regrole::text from pg_default_acl")" '"ad min"' 'default privileges'
   is "$(new_query app "select left(rolpassword, 5) from pg_authid where rolname = 'legacy'")" SCRAM password
