@@ -50,15 +50,17 @@ one_role() {
 # map_role OLD NEW: everything of the mapped role to the one that takes its place. It was made for the load, as a role that cannot
 # log in, so that every owner and every grantee of the dump was there.
 map_role() {
-  for content_oid in $(ask_new template1 "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0'"); do
+  for content_oid in $(ask_new template1 "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0' AND $OPEN"); do
     content_name=$(ask_new template1 "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
     map_sql | to_new "$content_name" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$1" -v new="$2" || return 1
   done
   cat <<'SQL' | to_new template1 "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$1" -v new="$2"
 SELECT format('GRANT %s TO %I%s', roleid::regrole, :'new', CASE WHEN bool_or(admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END)
-FROM pg_auth_members WHERE member = (SELECT oid FROM pg_roles WHERE rolname = :'old') GROUP BY roleid \gexec
+FROM pg_auth_members m WHERE member = (SELECT oid FROM pg_roles WHERE rolname = :'old')
+AND NOT EXISTS (SELECT FROM pg_auth_members WHERE roleid = m.roleid AND member = (SELECT oid FROM pg_roles WHERE rolname = :'new')) GROUP BY roleid \gexec
 SELECT format('GRANT %I TO %s%s', :'new', member::regrole, CASE WHEN bool_or(admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END)
-FROM pg_auth_members WHERE roleid = (SELECT oid FROM pg_roles WHERE rolname = :'old') GROUP BY member \gexec
+FROM pg_auth_members WHERE roleid = (SELECT oid FROM pg_roles WHERE rolname = :'old')
+AND member <> (SELECT oid FROM pg_roles WHERE rolname = :'new') GROUP BY member \gexec
 DROP ROLE :"old";
 SQL
 }

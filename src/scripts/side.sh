@@ -23,6 +23,8 @@ set -eu
 . "${0%/*}/target.sh"
 # shellcheck source=roles.sh disable=SC1091
 . "${0%/*}/roles.sh"
+# shellcheck source=weak.sh disable=SC1091
+. "${0%/*}/weak.sh"
 # shellcheck source=again.sh disable=SC1091
 . "${0%/*}/again.sh"
 
@@ -137,7 +139,7 @@ observe_side() (
   if [ "$observe_at" = old ]; then
     PGHOST=$OLD_HOST PGPORT=$OLD_PORT PGUSER=$OLD_USER PGSSLMODE=$OLD_TLS
   else
-    PGHOST=$NEW_HOST PGPORT=$NEW_PORT PGUSER=$NEW_USER PGSSLMODE=$NEW_TLS
+    PGHOST=$NEW_HOST PGPORT=$NEW_PORT PGUSER=$NEW_USER PGSSLMODE=$NEW_TLS PGUP_WEAK=$WEAK
   fi
   PGPASSFILE=$KEYS/$observe_at
   export PGHOST PGPORT PGUSER PGPASSFILE PGOPTIONS PGDATABASE
@@ -149,6 +151,7 @@ observe_side() (
     PGOPTIONS=$PGUP_OPTIONS PGUP_WHY=
     try_login || refuse no-login "$PGUP_WHY"
   }
+  PGUP_DATABASES=$(printf '%s' "$PGUP_DATABASES" | sed "s/WHERE datallowconn/& AND $OPEN/")
   set -- "$1" "$WORK" "$2" ${3:+"$3"}
   set +eu
   # shellcheck source=observe.sh disable=SC1091
@@ -234,8 +237,19 @@ move() {
   unmark
   phase statistics
   ANALYZED=true
-  to_new "$FIRST_NEW" "$NEW_BIN/vacuumdb" -w --all --analyze-in-stages -j "${PGUP_JOBS:-1}" >"$BOX/analyze.log" 2>&1 || ANALYZED=false
+  analyze >"$BOX/analyze.log" 2>&1 || ANALYZED=false
   event analyzed "\"analyzed\":$ANALYZED"
+}
+
+# analyze: what was loaded; databases of the provider's are nobody's to enter.
+analyze() {
+  if [ -z "$WEAK" ]; then
+    to_new "$FIRST_NEW" "$NEW_BIN/vacuumdb" -w --all --analyze-in-stages -j "${PGUP_JOBS:-1}"
+    return
+  fi
+  while IFS= read -r name <&6; do
+    to_new "$FIRST_NEW" "$NEW_BIN/vacuumdb" -w -d "$(connection "$name")" --analyze-in-stages -j "${PGUP_JOBS:-1}" || return 1
+  done 6<"$BOX/of-source"
 }
 
 # ended CODE: whatever no line above has foreseen is told like the rest; only a signal lets the container start again.

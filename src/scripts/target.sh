@@ -17,11 +17,14 @@ USER_OBJECTS="SELECT sum(n) FROM (SELECT count(*) AS n FROM pg_catalog.pg_class 
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_namespace'::regclass AND objid = c.oid AND deptype = 'e')
   UNION ALL SELECT count(*) FROM pg_catalog.pg_largeobject_metadata) q"
 
-# contents ASK FIRST: sets HOLDS to the databases in which a user has made something, as members of an array of JSON, SUM to
+# A condition on databases: those of a provider are closed to its customers.
+OPEN="pg_catalog.has_database_privilege(oid, 'CONNECT') AND datname NOT IN ('rdsadmin', 'cloudsqladmin', 'azure_maintenance', 'azure_sys')"
+
+# contents ASK FIRST [CONDITION]: sets HOLDS to the databases in which a user has made something, as members of an array of JSON, SUM to
 # how many such things there are, and HOLDING to the oids of these databases.
 contents() {
   HOLDS='' SUM=0 HOLDING=' '
-  for content_oid in $("$1" "$2" "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0' ORDER BY oid"); do
+  for content_oid in $("$1" "$2" "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0' AND (${3:-true}) ORDER BY oid"); do
     content_name=$("$1" "$2" "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
     content_objects=$("$1" "$content_name" "$USER_OBJECTS") || return 1
     [ "$content_objects" != 0 ] || continue
@@ -52,7 +55,8 @@ look() {
   OLD_MAJOR=$((OLD_NUM / 10000)) TO=$((NEW_NUM / 10000))
   contents ask "$FIRST" || fail old_server "the databases of the old server cannot be read"
   OLD_HOLDS=$HOLDS OLD_SUM=$SUM
-  contents ask_new "$FIRST_NEW" || fail new_server "the databases of the new server cannot be read"
+  [ "$NEW_SUPER" != t ] || OPEN=true
+  contents ask_new "$FIRST_NEW" "$OPEN" || fail new_server "the databases of the new server cannot be read"
   NEW_HOLDS=$HOLDS NEW_SUM=$SUM NEW_HOLDING=$HOLDING
   MARKED=$(ask_new "$FIRST_NEW" "SELECT coalesce(pg_catalog.shobj_description(oid, 'pg_authid'), '?') FROM pg_catalog.pg_roles WHERE rolname = '$MARK'")
 }
@@ -85,6 +89,7 @@ judge() {
   fi
   judge_contents
   judge_roles
+  judge_weak
 }
 
 # first_line SQL: on the old server; the first of what it answers.
@@ -114,6 +119,11 @@ judge_contents() {
 # names ASK FIRST SQL: sets JSON to an array of the names in the answer; none holds a line break.
 names() {
   "$1" "$2" "$3" >"$BOX/names"
+  names_in
+}
+
+# names_in: sets JSON to an array of the lines in BOX/names.
+names_in() {
   names_all=
   while IFS= read -r names_one; do
     json "$names_one"
@@ -132,7 +142,9 @@ ready() {
   ready_md5=$JSON
   # shellcheck disable=SC2046
   json_list $(cat "$BOX/removed")
-  event ready "\"old\":{\"version\":\"$OLD_VERSION\",\"num\":$OLD_NUM,\"system\":\"$OLD_SYSTEM\",\"user\":$ready_of},\"new\":{\"version\":\"$NEW_VERSION\",\"num\":$NEW_NUM,\"system\":\"$NEW_SYSTEM\",\"user\":$ready_as},\"md5\":$ready_md5,\"removed\":$JSON,\"source\":[$OLD_HOLDS],\"lost\":[$NEW_HOLDS],\"ours\":$OURS"
+  ready_removed=$JSON
+  weak_report
+  event ready "\"old\":{\"version\":\"$OLD_VERSION\",\"num\":$OLD_NUM,\"system\":\"$OLD_SYSTEM\",\"user\":$ready_of},\"new\":{\"version\":\"$NEW_VERSION\",\"num\":$NEW_NUM,\"system\":\"$NEW_SYSTEM\",\"user\":$ready_as},\"md5\":$ready_md5,\"removed\":$ready_removed,\"weak\":$JSON,\"source\":[$OLD_HOLDS],\"lost\":[$NEW_HOLDS],\"ours\":$OURS"
 }
 
 # mark: the target is ours from here on, and only ours. The role's making fails where another run was faster.
@@ -169,9 +181,11 @@ clear_target() {
 
 # load_target: the dump into the marked target.
 load_target() {
-  GLOBALS=$BOX/globals.sql
-  filter_globals >"$GLOBALS" || return 1
-  load_all || return 1
+  filter_globals >"$BOX/globals.sql" || return 1
+  load_globals "$BOX/globals.sql" || return 1
+  weak_roles || return 1
+  load_databases || return 1
+  weak_done || return 1
   each_map map_role || return 1
   set_passwords || return 1
   ask_new "$FIRST_NEW" "SET synchronous_commit = on; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || return 1
@@ -206,6 +220,7 @@ filter_globals() {
       # Only the superuser that the cluster was made with, or who has it with admin option, can be named as grantor.
       'GRANT "'*" GRANTED BY $quoted_old;") [ "$quoted" = "$quoted_old" ] || line="${line% GRANTED BY *};" ;;
     esac
+    [ -z "$WEAK" ] || weak_line
     printf '%s\n' "$line"
   done <"$DUMP/globals.sql"
 }
@@ -268,4 +283,5 @@ list_left() {
     printf '%s\n' "{\"k\" : \"database\", \"o\" : $more, " "\", \"d\" : $more, " >>"$BOX/left-new"
   done <"$BOX/databases-more"
   list_changes
+  list_weak
 }

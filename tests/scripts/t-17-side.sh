@@ -269,6 +269,51 @@ another_admin() {
   is "$(pod_exec "$test_name-new" env PGPASSWORD="pa\"ss w'ord" PGDATABASE=postgres "$(bin 17)/psql" -XAtqw -h 127.0.0.1 -p "$new_port" -U legacy -c 'select 1')" 1 login
 }
 
+# An administrator as managed servers have them: no superuser. What it cannot load is found before.
+weak_admin() {
+  own_network
+  side_old v13 13
+  side_new "$1" cloud
+  as_cloud() { admin=cloud new_query "$@"; }
+  as_cloud postgres "create role \"ad min\" login createrole createdb password 'new:pass'; create database rdsadmin; revoke connect on database rdsadmin from public"
+  local grants=('legacy in pg_monitor')
+  (($1 >= 16)) || grants=()
+  admin='ad min' weak=("PGUP_MAPS=postgres=ad min")
+  old_query app "create extension postgres_fdw; create role boss superuser bypassrls; grant boss to app; alter role legacy set log_statement = 'all';
+    create extension hstore; alter table items owner to legacy; create schema theirs authorization app; create table theirs.lent as select '\"a\"=>\"b\"'::hstore as h;
+    alter table theirs.lent owner to legacy; grant select on theirs.lent to boss; create function theirs.f() returns int language sql as 'select 1';
+    alter function theirs.f() owner to \"o'b\"\"r=\\ \$(id)\"; alter default privileges for role app in schema theirs grant select on tables to legacy;
+    create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
+    create function theirs.leaks() returns int language sql leakproof as 'select 1'"
+  local said
+  said=$(side refused look)
+  is "$(member "$said" 'detail | contains("--role-map postgres=ad min")')" true 'a superuser is none there'
+  said=$(side refused look "${weak[@]}")
+  is "$(member "$said" detail)" 'only a superuser can load these of database app: event trigger noted, leakproof function theirs.leaks()' beyond
+  old_query app "drop event trigger noted; drop function theirs.leaks()"
+  said=$(side refused look "${weak[@]}")
+  is "$(member "$said" detail)" 'ad min may not make extension postgres_fdw of database app' extension
+  old_query app "drop extension postgres_fdw"
+  old_query postgres "create table kept(n int)"
+  said=$(side refused look "${weak[@]}")
+  is "$(member "$said" 'detail | contains("database postgres of the source holds")')" true 'in the database that every server has'
+  old_query postgres "drop table kept"
+  said=$(side ready look "${weak[@]}")
+  is "$(member "$said" 'removed | join(" ")') $(member "$said" 'weak.roles | join(" ")') $(member "$said" 'weak.grants | join(" ")')" "log_statement boss ${grants[*]}" 'what is said before'
+  is "$(as_cloud postgres "$side_traces")" 0 'look writes nothing'
+  side analyzed move "${weak[@]}" > /dev/null
+  is "$(member "$(event verified)" differences)" 0 differences
+  is "$(member "$(event analyzed)" analyzed)" true statistics
+  is "$(as_cloud app "select pg_get_userbyid(c.relowner), n.nspname from pg_class c join pg_namespace n on n.oid = relnamespace where relname in ('items', 'lent', 'big') order by 2, relname" | tr '\n' ' ')" 'ad min|public legacy|public legacy|theirs ' owners
+  is "$(as_cloud app "select count(*) from items")" 3000 rows
+  is "$(as_cloud postgres "select rolsuper from pg_roles where rolname = 'boss'")" f 'no superuser'
+  is "$(as_cloud postgres "select count(*) from pg_roles where rolname in ('postgres', 'kubectl_pg_upgrade')")" 0 'no role is left'
+  is "$(as_cloud app "select (select count(*) from pg_default_acl), has_schema_privilege('boss', 'theirs', 'create'), has_database_privilege('boss', 'app', 'create')")" '1|f|f' 'no privilege is left'
+  # Once more, over what was loaded: also what it made itself.
+  side analyzed move "${weak[@]}" PGUP_RESET=1 > /dev/null
+  is "$(as_cloud app "select count(*) from theirs.lent")" 1 'loaded again'
+}
+
 t 'side by side 13 to 17' side_by_side v13 13 17
 t 'side by side 15 to 18' side_by_side v15 15 18
 t 'side by side refuses wrong pairs' wrong_pairs
@@ -277,3 +322,4 @@ t 'side by side sees writes' written_to
 t 'side by side killed' side_killed
 t 'side by side with a dump that is kept' dump_kept
 t 'side by side with another administrator' another_admin
+t 'side by side with an administrator that is no superuser' weak_admin 17
