@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::runs::{self, Run};
 use super::side_report::{PairReport, holdings, remarks};
 use super::upgrade::{self, Wish};
-use super::{Session, quiesce, side_dump};
+use super::{Session, quiesce, side_dump, side_elsewhere};
 use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
 use crate::cli::side::{SideArgs, split_namespace};
 use crate::discover::target::{self, Found, TargetName};
@@ -262,12 +262,15 @@ async fn find_new(
 ) -> Result<(Found, NewServer)> {
     let k8s = &session.k8s;
     let known = here.workloads.iter().any(|w| w.id.name == name.name);
+    let mut services = Vec::new();
     let found = match split_namespace(name).filter(|_| !known) {
         None => target::find(k8s, here, Some(name), None).await?,
         Some((name, namespace)) => {
             let there = k8s.in_namespace(&namespace);
             let read = Namespace::read(&there).await?;
-            target::find(&there, &read, Some(&name), None).await?
+            let found = target::find(&there, &read, Some(&name), None).await?;
+            services = read.services;
+            found
         }
     };
     let facts = &found.facts;
@@ -279,15 +282,10 @@ async fn find_new(
             )
         })
         .map_err(|why| Failure::usage(format!("{}: {why}", facts.workload)))?;
-    if facts.workload.namespace != k8s.namespace() && login.password.is_some() {
-        return Err(Failure::usage(format!(
-            "the password of {} is in a Secret of namespace {}, which a pod in {} cannot read, and Secrets are not copied",
-            facts.workload, facts.workload.namespace, k8s.namespace()
-        ))
-        .hint(format!(
-            "make a Secret in {} with host, port, user and password of that server, and name it by --target-secret",
-            k8s.namespace()
-        )));
+    if facts.workload.namespace != k8s.namespace() && side_elsewhere::needs_secret(&login) {
+        let port = port(&found.container);
+        let refused = side_elsewhere::refused(k8s.namespace(), &found, &services, &login, port);
+        return Err(refused);
     }
     let server = NewServer::Workload {
         workload: Box::new(facts.workload.clone()),
