@@ -30,6 +30,9 @@ pub struct SideArgs {
     /// Role of the old server whose owned objects and privileges go to another role of the new one, such as postgres=admin; may be said more than once
     #[arg(long, value_name = "OLD=NEW")]
     pub role_map: Vec<RoleMap>,
+    /// Load what lies in tablespaces of the old server into the default one; else the new one must have some of these names
+    #[arg(long)]
+    pub no_tablespaces: bool,
     /// Secret whose keys are names of roles and whose values are their new passwords, hashed as SCRAM
     #[arg(long, value_name = "SECRET", value_parser = values::object_name)]
     pub role_passwords: Option<String>,
@@ -46,6 +49,7 @@ impl SideArgs {
             && self.reset_target.is_none()
             && self.role_map.is_empty()
             && self.role_passwords.is_none()
+            && !self.no_tablespaces
             && !self.online
             && !self.switch
     }
@@ -60,7 +64,7 @@ impl SideArgs {
                 Ok(false)
             } else {
                 Err(Failure::usage(
-                    "--target, --target-secret, --password-secret, --reset-target, --role-map, --role-passwords, --online and --switch belong to --method side-by-side",
+                    "--target, --target-secret, --password-secret, --reset-target, --role-map, --role-passwords, --no-tablespaces, --online and --switch belong to --method side-by-side",
                 ))
             };
         }
@@ -143,6 +147,11 @@ mod tests {
             ..SideArgs::default()
         };
         assert_eq!(exit(&switch, &plain), Exit::Usage);
+        let spaces = SideArgs {
+            no_tablespaces: true,
+            ..SideArgs::default()
+        };
+        assert_eq!(exit(&spaces, &plain), Exit::Usage);
         let mut mapped = side();
         let map = |text: &str| text.parse().unwrap();
         mapped.role_map = vec![map("postgres=admin"), map("app=app2")];

@@ -241,6 +241,7 @@ async fn find(
         online: side.online,
         role_maps: side.role_map.clone(),
         role_passwords: side.role_passwords.clone(),
+        no_tablespaces: side.no_tablespaces,
         dump: None,
         earlier,
     };

@@ -46,6 +46,9 @@ pub struct Side {
     /// Secret with new passwords of roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_passwords: Option<String>,
+    /// Nothing goes to tablespaces.
+    #[serde(default)]
+    pub no_tablespaces: bool,
     /// Where the dump lies and is kept; none where it goes with the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<DumpPlace>,

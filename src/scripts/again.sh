@@ -16,6 +16,8 @@ dump_holds_all() {
   grep -qF "\"system_identifier\":\"$OLD_SYSTEM\"" "$DUMP/about.json" || return 1
   WHY='another version of pg_dump has made it'
   server_major "$NEW_BIN" && grep -qF "\"by\":\"$MINOR\"" "$DUMP/about.json" || return 1
+  WHY='its tablespaces are not those that are asked for'
+  [ "${PGUP_NO_TABLESPACES:-}" = "$(cat "$DUMP/no-tablespaces" 2>/dev/null)" ] || return 1
   WHY='it is of other databases'
   for again_oid in $(dumped_databases "$DUMP"); do
     echo "$again_oid $(cat "$DUMP/$again_oid.name")"

@@ -151,7 +151,7 @@ load_database() {
   making "$1"
   shift
   # shellcheck disable=SC2086 # a flag or nothing
-  on_new postgres pg_restore --create $CLEAN -d "$FIRST" "$@"
+  on_new postgres pg_restore --create $CLEAN ${PGUP_NO_TABLESPACES:+--no-tablespaces} -d "$FIRST" "$@"
 }
 
 load_all() {

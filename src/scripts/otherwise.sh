@@ -45,9 +45,9 @@ load_otherwise() {
   "$NEW_BIN/pg_restore" --create --list "$2" >"$BOX/made.all" || return 1
   sed -n -E '/^[0-9]+; [0-9]+ [0-9]+ (DATABASE|DATABASE PROPERTIES|(ACL|COMMENT|SECURITY LABEL) - DATABASE) /p' "$BOX/made.all" >"$BOX/made.entries"
   # shellcheck disable=SC2086 # a flag or nothing
-  "$NEW_BIN/pg_restore" --create $CLEAN -L "$BOX/made.entries" -f "$BOX/made.sql" "$2" || return 1
+  "$NEW_BIN/pg_restore" --create $CLEAN ${PGUP_NO_TABLESPACES:+--no-tablespaces} -L "$BOX/made.entries" -f "$BOX/made.sql" "$2" || return 1
   as_wished <"$BOX/made.sql" >"$BOX/made.as" || return 1
   on_new "$FIRST" psql -Xq -v ON_ERROR_STOP=1 -f "$BOX/made.as" >/dev/null || return 1
   [ -z "${WEAK:-}" ] || before_contents "$1" || return 1
-  on_new postgres pg_restore -d "$(connection "$1")" -j "${PGUP_JOBS:-1}" "$2"
+  on_new postgres pg_restore ${PGUP_NO_TABLESPACES:+--no-tablespaces} -d "$(connection "$1")" -j "${PGUP_JOBS:-1}" "$2"
 }

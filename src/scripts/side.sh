@@ -102,8 +102,12 @@ to_new() {
 on_old() {
   on_database=$1 on_program=$2
   shift 2
-  # So that a role's line can be told from another's.
-  [ "$on_program" != pg_dumpall ] || set -- --quote-all-identifiers "$@"
+  case $on_program in
+    # So that a role's line can be told from another's.
+    pg_dumpall) set -- --quote-all-identifiers "$@" ;;
+    # That of a database itself is not pg_restore's to leave out.
+    pg_dump) set -- ${PGUP_NO_TABLESPACES:+--no-tablespaces} "$@" ;;
+  esac
   # The dump has each database's own encoding.
   to_old "$on_database" env -u PGCLIENTENCODING "$NEW_BIN/$on_program" -w "$@"
 }
@@ -190,6 +194,7 @@ make_side_dump() {
   # It may be the root of a volume.
   mkdir -p "$DUMP" && find "$DUMP" -mindepth 1 -delete || return 1
   counter >"$DUMP/counter" || return 1
+  echo "${PGUP_NO_TABLESPACES:-}" >"$DUMP/no-tablespaces"
   dump_all || return 1
   seal "$DUMP"
 }

@@ -98,8 +98,7 @@ first_line() { ask "$FIRST" "$1" | head -n 1; }
 judge_contents() {
   newlines=$(first_line "SELECT pg_catalog.quote_ident(pg_catalog.translate(n, E'\\n\\r', '??')) FROM (SELECT rolname FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database) q(n) WHERE n ~ E'[\\n\\r]'")
   [ -z "$newlines" ] || refuse newline_name "$newlines is a role or a database with a line break in its name (here ?); rename it"
-  spaces=$(first_line "SELECT pg_catalog.string_agg(spcname, ', ') FROM pg_catalog.pg_tablespace WHERE oid >= 16384")
-  [ -z "$spaces" ] || refuse tablespaces "the source has tablespaces, whose directories another server does not have: $spaces"
+  judge_tablespaces
   ask_new "$FIRST_NEW" "SELECT name FROM pg_catalog.pg_settings" >"$BOX/settings"
   ask_new "$FIRST_NEW" "SELECT DISTINCT name FROM pg_catalog.pg_available_extensions" >"$BOX/extensions"
   # Names of settings and extensions hold no line break, and none of ours is in a pattern.
@@ -114,6 +113,15 @@ judge_contents() {
     missing=$(ask "$content_name" "SELECT extname FROM pg_catalog.pg_extension" | grep -vxF -f "$BOX/extensions" | tr '\n' ' ') || :
     [ -z "$missing" ] || refuse extensions "the target does not have these extensions of database $content_name: $missing"
   done
+}
+
+# judge_tablespaces: a load makes none, whose directories are the server's own; those of the same name take what lies in the old.
+judge_tablespaces() {
+  ask "$FIRST" "SELECT spcname FROM pg_catalog.pg_tablespace WHERE oid >= 16384" >"$BOX/tablespaces"
+  if [ -n "${PGUP_NO_TABLESPACES:-}" ] || [ ! -s "$BOX/tablespaces" ]; then return 0; fi
+  may="pg_catalog.has_tablespace_privilege(oid, 'CREATE')"
+  lacking=$(ask_new "$FIRST_NEW" "SELECT spcname FROM pg_catalog.pg_tablespace WHERE $may" >"$BOX/spaces" && grep -vxF -f "$BOX/spaces" "$BOX/tablespaces" | tr '\n' ' ') || :
+  [ -z "$lacking" ] || refuse tablespaces "the target has none of these tablespaces of the source that $NEW_ROLE may use: $lacking(make them there, CREATE TABLESPACE … LOCATION …, or load all into the default one by --no-tablespaces)"
 }
 
 # names ASK FIRST SQL: sets JSON to an array of the names in the answer; none holds a line break.
@@ -201,6 +209,8 @@ filter_globals() {
     mapped_in "$line"
     case $line in
       'CREATE ROLE "'*) ! grep -qxF -e "$line" "$BOX/roles-there" || continue ;;
+      # Who owns and uses them is the target's own matter.
+      'CREATE TABLESPACE "'* | 'ALTER TABLESPACE "'* | 'COMMENT ON TABLESPACE "'* | 'GRANT '*' ON TABLESPACE "'* | 'REVOKE '*' ON TABLESPACE "'*) continue ;;
       # The administrator keeps its password and its rights.
       "ALTER ROLE $quoted WITH "*) continue ;;
       # Owners of event triggers and of foreign data wrappers must be superusers.
@@ -249,6 +259,10 @@ list_changes() {
     [ -f "$password_file" ] || continue
     printf '/^{"k" : "role", "o" : %s, /s/"password" : "[a-z0-9]*"/"password" : "scram"/\n' "$(encoded "${password_file##*/}" | plain_text)" >>"$BOX/left-old.sed"
   done
+  printf '%s\n' '{"k" : "tablespace", ' | tee -a "$BOX/left-old" >>"$BOX/left-new"
+  if [ -n "${PGUP_NO_TABLESPACES:-}" ]; then
+    printf '%s\n' 's/"tablespace" : "\([^"\\]\|\\.\)*"/"tablespace" : null/' | tee -a "$BOX/left-old.sed" >>"$BOX/left-new.sed"
+  fi
   each_map list_map
 }
 

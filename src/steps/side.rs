@@ -64,6 +64,7 @@ impl Carrier<'_> {
                 ("PGUP_TO", side.to.unwrap_or(0).to_string()),
                 ("PGUP_RESET", flag(side.reset)),
                 ("PGUP_ONLINE", flag(side.online)),
+                ("PGUP_NO_TABLESPACES", flag(side.no_tablespaces)),
                 (
                     "PGUP_OLD_HOST",
                     address(k8s, self.old, self.container).await?,

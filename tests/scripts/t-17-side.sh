@@ -120,8 +120,14 @@ side_by_side() {
   traces=2 refused not_empty move
   is "$(member "$(event holds)" 'databases | map(.name) | contains(["app"])')" true holds
   new_query app "create table added as select 1"
-  side analyzed move PGUP_RESET=1 > /dev/null
+  mkdir "$vol/ts"
+  chown "$uid:$uid" "$vol/ts"
+  old_query postgres "create tablespace \"f a'st\" location '/vol/ts'"
+  old_query postgres "create database in_space tablespace \"f a'st\""
+  old_query app "create table spaced tablespace \"f a'st\" as select 1 as n"
+  side analyzed move PGUP_RESET=1 PGUP_NO_TABLESPACES=1 > /dev/null
   carried
+  is "$(new_query app "select (select n from spaced), (select count(*) from pg_tablespace)")" '1|2' 'in the default tablespace'
 }
 
 wrong_pairs() {
@@ -253,12 +259,21 @@ another_admin() {
     alter default privileges in schema public grant select on tables to legacy; grant other to postgres; create role \"m\"\"a'p \$(id)\" createdb login; create role near; alter table items owner to \"m\"\"a'p \$(id)\";
     grant insert on lent to near, \"m\"\"a'p \$(id)\", legacy; grant postgres to \"m\"\"a'p \$(id)\"; grant update (n) on lent to \"m\"\"a'p \$(id)\""
   new_query postgres 'create role "z new"'
+  mkdir "$vol"/ts-{old,new}
+  chown "$uid:$uid" "$vol"/ts-*
+  old_query postgres "create tablespace \"f a'st\" location '/vol/ts-old'; alter tablespace \"f a'st\" set (random_page_cost = 2); grant create on tablespace \"f a'st\" to legacy"
+  old_query app "create table spaced tablespace \"f a'st\" as select 1 as n; create index on spaced(n) tablespace \"f a'st\""
+  side_env look
+  is "$(member "$(side refused look)" 'detail | contains("f a'"'"'st")')" true 'the tablespace that lacks'
+  side ready look PGUP_NO_TABLESPACES=1 > /dev/null
+  new_query postgres "create tablespace \"f a'st\" location '/vol/ts-new'"
   refused role_map look "PGUP_MAPS=nobody=ad min"
   side_env look
   mkdir "$base/pods/$test_name-up/plan/login/roles"
   printf 'pa"ss w%s' "'ord" > "$base/pods/$test_name-up/plan/login/roles/legacy"
   side analyzed move "PGUP_MAPS=postgres=ad min=m\"a'p \$(id)=z new" > /dev/null
   is "$(member "$(event verified)" differences)" 0 differences
+  is "$(new_query app "select count(*), min(spcname) from pg_class c join pg_tablespace t on t.oid = reltablespace where relname like 'spaced%'")" "2|f a'st" tablespaces
   is "$(new_query app "select count(*) from pg_roles where rolname = 'postgres' or rolname like 'm\"%'")" 0 'no role is left'
   is "$(new_query app "select string_agg(distinct pg_get_userbyid(relowner), ',' order by pg_get_userbyid(relowner)) from pg_class where oid >= 16384 and relkind = 'r'")" 'ad min,other,z new' owners
   is "$(new_query app "select has_table_privilege('z new', 'lent', 'insert'), has_column_privilege('z new', 'lent', 'n', 'update'), pg_has_role('z new', 'ad min', 'member')")" 't|t|t' 'grants of the second'
