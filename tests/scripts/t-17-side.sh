@@ -185,25 +185,24 @@ written_to() {
   carried
 }
 
-# Killed at random moments, again and again, and done in the end.
+# Killed at ten random moments, and done in the end.
 side_killed() {
   own_network
   side_old v13 13
   side_new 17
-  local i j done=0
-  for ((i = 0; i < 6; i++)); do
-    side_env move
-    : > "$base/pods/$test_name-up/out"
+  local i j done=0 out=$base/pods/$test_name-up/out
+  for ((i = 0; done < 10 && i < 30; i++)); do
+    side_env move PGUP_RESET=1
+    : > "$out"
     pod_start "$test_name-up" 17 sh /scripts/side.sh
     # Half of them while it writes to the target.
-    for ((j = 0; i % 2 && j < 500; j++)); do said "$base/pods/$test_name-up/out" '"name":"load"' && break; nap 0.02; done
-    nap "$((RANDOM % 2)).$((RANDOM % 10))"
-    said "$base/pods/$test_name-up/out" '"event":"verified"' && break
+    for ((j = 0; i % 2 && j < 1500; j++)); do said "$out" '"name":"load"' && break; nap 0.02; done
+    nap "$((i % 2 ? 0 : RANDOM % 2)).$((RANDOM % 10))"
+    said "$out" '"event":"analyzed"' || done=$((done + 1))
     pod_kill "$test_name-up"
-    done=$((done + 1))
   done
-  pod_wait "$test_name-up" || :
-  said "$base/pods/$test_name-up/out" '"event":"analyzed"' || side analyzed move > /dev/null
+  is "$done" 10 kills
+  side analyzed move PGUP_RESET=1 > /dev/null
   carried
   echo "killed $done times"
 }
