@@ -155,11 +155,17 @@ pub(super) fn tell(session: &Session, run: &Run) {
                 target.name
             ));
         }
-        (RunState::Loaded, false) => ui.say(format!(
-            "{} holds everything that {target} held, whose clients are back on it: what they write from now on is only there. The same command with --switch and --reset-target={} loads it anew and leads the Services to it.",
-            side.new,
-            side.new.name()
-        )),
+        (RunState::Loaded, false) => {
+            let (switch, leads) = match side.new {
+                NewServer::Workload { .. } => ("--switch and ", " and leads the Services to it"),
+                NewServer::Secret { .. } => ("", ""),
+            };
+            ui.say(format!(
+                "{} holds everything that {target} held, whose clients are back on it: what they write from now on is only there. The same command with {switch}--reset-target={} loads it anew{leads}.",
+                side.new,
+                side.new.name()
+            ));
+        }
         (RunState::Loaded, true) => ui.say(format!(
             "That was a trial. For the real load: the same command without --online, with --reset-target={}.",
             side.new.name()

@@ -96,8 +96,8 @@ judge() {
 first_line() { ask "$FIRST" "$1" | head -n 1; }
 
 judge_contents() {
-  newlines=$(first_line "SELECT pg_catalog.quote_ident(pg_catalog.translate(n, E'\\n\\r', '??')) FROM (SELECT rolname FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database) q(n) WHERE n ~ E'[\\n\\r]'")
-  [ -z "$newlines" ] || refuse newline_name "$newlines is a role or a database with a line break in its name (here ?); rename it"
+  newlines=$(first_line "SELECT pg_catalog.quote_ident(pg_catalog.translate(n, E'\\n\\r', '??')) FROM (SELECT rolname FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database UNION ALL SELECT spcname FROM pg_catalog.pg_tablespace) q(n) WHERE n ~ E'[\\n\\r]'")
+  [ -z "$newlines" ] || refuse newline_name "$newlines is a role, a database or a tablespace with a line break in its name (here ?); rename it"
   judge_tablespaces
   ask_new "$FIRST_NEW" "SELECT name FROM pg_catalog.pg_settings" >"$BOX/settings"
   ask_new "$FIRST_NEW" "SELECT DISTINCT name FROM pg_catalog.pg_available_extensions" >"$BOX/extensions"
