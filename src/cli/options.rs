@@ -80,7 +80,7 @@ pub struct UpgradeOptions {
     /// How `pg_upgrade` transfers files; auto takes clone where the file system has reflinks, else link with a volume snapshot, else copy
     #[arg(long, value_enum, default_value_t)]
     pub transfer: Transfer,
-    /// Where the dump of --method dump lies and is kept: a claim of this name, or one of this size that the run makes
+    /// Where the dump of --method dump or side-by-side lies and is kept: a claim of this name, or one of this size that the run makes
     #[arg(long, value_name = "NAME|SIZE", value_parser = values::dump_claim)]
     pub dump_claim: Option<DumpClaim>,
     /// Parallel jobs of `pg_upgrade` and vacuumdb (default: one for each processor the server may use)

@@ -27,9 +27,12 @@ pub struct SideArgs {
     /// Load for a trial while clients go on writing to the old server; what they write meanwhile stays there
     #[arg(long, conflicts_with = "switch")]
     pub online: bool,
-    /// Role of the old server whose owned objects and privileges go to another role of the new one, such as postgres=admin
+    /// Role of the old server whose owned objects and privileges go to another role of the new one, such as postgres=admin; may be said more than once
     #[arg(long, value_name = "OLD=NEW")]
-    pub role_map: Option<RoleMap>,
+    pub role_map: Vec<RoleMap>,
+    /// Load what lies in tablespaces of the old server into the default one; else the new one must have some of these names
+    #[arg(long)]
+    pub no_tablespaces: bool,
     /// Secret whose keys are names of roles and whose values are their new passwords, hashed as SCRAM
     #[arg(long, value_name = "SECRET", value_parser = values::object_name)]
     pub role_passwords: Option<String>,
@@ -44,8 +47,9 @@ impl SideArgs {
             && self.target_secret.is_none()
             && self.password_secret.is_none()
             && self.reset_target.is_none()
-            && self.role_map.is_none()
+            && self.role_map.is_empty()
             && self.role_passwords.is_none()
+            && !self.no_tablespaces
             && !self.online
             && !self.switch
     }
@@ -60,7 +64,7 @@ impl SideArgs {
                 Ok(false)
             } else {
                 Err(Failure::usage(
-                    "--target, --target-secret, --password-secret, --reset-target, --role-map, --role-passwords, --online and --switch belong to --method side-by-side",
+                    "--target, --target-secret, --password-secret, --reset-target, --role-map, --role-passwords, --no-tablespaces, --online and --switch belong to --method side-by-side",
                 ))
             };
         }
@@ -68,6 +72,15 @@ impl SideArgs {
             return Err(Failure::usage("--method side-by-side loads another server: which?").hint(
                 "name its workload by --target statefulset/NAME, or a Secret with its host, user and password by --target-secret NAME",
             ));
+        }
+        for (at, map) in self.role_map.iter().enumerate() {
+            let twice = |m: &RoleMap| m.old == map.old || m.new == map.new;
+            if self.role_map[..at].iter().any(twice) {
+                return Err(Failure::usage(format!(
+                    "--role-map {}={} names a role that another --role-map names too: each goes to one of its own",
+                    map.old, map.new
+                )));
+            }
         }
         let foreign = [
             (options.transfer != Transfer::Auto, "--transfer"),
@@ -134,6 +147,17 @@ mod tests {
             ..SideArgs::default()
         };
         assert_eq!(exit(&switch, &plain), Exit::Usage);
+        let spaces = SideArgs {
+            no_tablespaces: true,
+            ..SideArgs::default()
+        };
+        assert_eq!(exit(&spaces, &plain), Exit::Usage);
+        let mut mapped = side();
+        let map = |text: &str| text.parse().unwrap();
+        mapped.role_map = vec![map("postgres=admin"), map("app=app2")];
+        assert!(mapped.wanted(&by_side()).unwrap());
+        mapped.role_map.push(map("other=admin"));
+        assert_eq!(exit(&mapped, &by_side()), Exit::Usage);
         let mut quick = by_side();
         quick.verify = Verify::Quick;
         assert_eq!(exit(&side(), &quick), Exit::Usage);

@@ -165,6 +165,13 @@ async fn leftovers(session: &Session, found: &Found, all: &[Run]) -> Result<Vec<
         }
         left.extend(dumps(record, now));
     }
+    // A later run may have taken the dump of an earlier one, or its place.
+    let mut places = Vec::new();
+    left.retain(|l: &Leftover| {
+        let again = l.dump.is_some() && places.contains(&l.what);
+        places.push(l.what.clone());
+        !again
+    });
     let selector = format!(
         "{}={}",
         labels::INSTANCE,

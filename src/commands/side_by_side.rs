@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::runs::{self, Run};
 use super::side_report::{PairReport, holdings, remarks};
 use super::upgrade::{self, Wish};
-use super::{Session, quiesce};
+use super::{Session, quiesce, side_dump, side_elsewhere};
 use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
 use crate::cli::side::{SideArgs, split_namespace};
 use crate::discover::target::{self, Found, TargetName};
@@ -64,6 +64,9 @@ pub(super) async fn execute(
         || new_run(session, &workload.name),
         |open| open.record.run.clone(),
     );
+    let (options, facts) = (wish.options, &pair.old.facts);
+    pair.side.dump =
+        side_dump::place(session, &pair.namespace, options, facts, pair.side.bytes).await?;
     let quiesce = if side.online {
         session.ui.warn("a trial: clients go on writing to the old server, and what they write from now on is not in the new one; nothing leads to it");
         Vec::new()
@@ -75,7 +78,13 @@ pub(super) async fn execute(
         }
         plan::quiesce::steps(&chosen, apps.timeout.as_secs(), except)
     };
-    let steps = plan::side::steps(&pod_name(&run), quiesce, moves, wish.vacuum);
+    let steps = plan::side::steps(
+        &pod_name(&run),
+        plan::side::room(&pair.side),
+        quiesce,
+        moves,
+        wish.vacuum,
+    );
     let shown: Vec<Step> = steps.iter().map(|(_, step)| step.clone()).collect();
     let title = format!(
         "load {} (PostgreSQL {}) from {workload} (PostgreSQL {}, {}), which is only read",
@@ -146,11 +155,17 @@ pub(super) fn tell(session: &Session, run: &Run) {
                 target.name
             ));
         }
-        (RunState::Loaded, false) => ui.say(format!(
-            "{} holds everything that {target} held, whose clients are back on it: what they write from now on is only there. The same command with --switch and --reset-target={} loads it anew and leads the Services to it.",
-            side.new,
-            side.new.name()
-        )),
+        (RunState::Loaded, false) => {
+            let (switch, leads) = match side.new {
+                NewServer::Workload { .. } => ("--switch and ", " and leads the Services to it"),
+                NewServer::Secret { .. } => ("", ""),
+            };
+            ui.say(format!(
+                "{} holds everything that {target} held, whose clients are back on it: what they write from now on is only there. The same command with {switch}--reset-target={} loads it anew{leads}.",
+                side.new,
+                side.new.name()
+            ));
+        }
         (RunState::Loaded, true) => ui.say(format!(
             "That was a trial. For the real load: the same command without --online, with --reset-target={}.",
             side.new.name()
@@ -223,8 +238,10 @@ async fn find(
         jobs: options.jobs.unwrap_or(JOBS),
         reset: side.reset_target.is_some(),
         online: side.online,
-        role_map: side.role_map.clone(),
+        role_maps: side.role_map.clone(),
         role_passwords: side.role_passwords.clone(),
+        no_tablespaces: side.no_tablespaces,
+        dump: None,
         earlier,
     };
     Ok(Pair {
@@ -245,12 +262,15 @@ async fn find_new(
 ) -> Result<(Found, NewServer)> {
     let k8s = &session.k8s;
     let known = here.workloads.iter().any(|w| w.id.name == name.name);
+    let mut services = Vec::new();
     let found = match split_namespace(name).filter(|_| !known) {
         None => target::find(k8s, here, Some(name), None).await?,
         Some((name, namespace)) => {
             let there = k8s.in_namespace(&namespace);
             let read = Namespace::read(&there).await?;
-            target::find(&there, &read, Some(&name), None).await?
+            let found = target::find(&there, &read, Some(&name), None).await?;
+            services = read.services;
+            found
         }
     };
     let facts = &found.facts;
@@ -262,15 +282,10 @@ async fn find_new(
             )
         })
         .map_err(|why| Failure::usage(format!("{}: {why}", facts.workload)))?;
-    if facts.workload.namespace != k8s.namespace() && login.password.is_some() {
-        return Err(Failure::usage(format!(
-            "the password of {} is in a Secret of namespace {}, which a pod in {} cannot read, and Secrets are not copied",
-            facts.workload, facts.workload.namespace, k8s.namespace()
-        ))
-        .hint(format!(
-            "make a Secret in {} with host, port, user and password of that server, and name it by --target-secret",
-            k8s.namespace()
-        )));
+    if facts.workload.namespace != k8s.namespace() && side_elsewhere::needs_secret(&login) {
+        let port = port(&found.container);
+        let refused = side_elsewhere::refused(k8s.namespace(), &found, &services, &login, port);
+        return Err(refused);
     }
     let server = NewServer::Workload {
         workload: Box::new(facts.workload.clone()),
@@ -365,6 +380,8 @@ async fn examine(session: &Session, pair: &mut Pair, reset: bool) -> Result<()> 
         task: "look",
         old: &facts.workload,
         container: &facts.container,
+        node: None,
+        groups: &[],
         side: &pair.side,
     };
     let events = look(&session.k8s, &carrier, |text| step.note(text)).await?;

@@ -9,10 +9,11 @@ use crate::record::Side;
 
 /// What will not be as it was, one sentence each.
 pub(super) fn remarks(ready: &Value) -> Vec<String> {
-    let words = |key: &str| -> Vec<&str> {
-        let list = ready[key].as_array().into_iter().flatten();
-        list.filter_map(Value::as_str).collect()
+    let list = |value: &'_ Value| -> Vec<String> {
+        let list = value.as_array().into_iter().flatten();
+        list.filter_map(|v| v.as_str().map(str::to_owned)).collect()
     };
+    let words = |key: &str| list(&ready[key]);
     let mut remarks = Vec::new();
     let md5 = words("md5");
     if !md5.is_empty() {
@@ -24,8 +25,22 @@ pub(super) fn remarks(ready: &Value) -> Vec<String> {
     let removed = words("removed");
     if !removed.is_empty() {
         remarks.push(format!(
-            "settings of roles that the new version does not know are left out: {}",
+            "settings of roles that the new server does not know, or that its administrator may not set, are left out: {}",
             removed.join(", ")
+        ));
+    }
+    let roles = list(&ready["weak"]["roles"]);
+    if !roles.is_empty() {
+        remarks.push(format!(
+            "roles that lose SUPERUSER, REPLICATION and BYPASSRLS, which the new server's administrator cannot give: {}",
+            roles.join(", ")
+        ));
+    }
+    let grants = list(&ready["weak"]["grants"]);
+    if !grants.is_empty() {
+        remarks.push(format!(
+            "memberships that the new server's administrator cannot give are left out: {}",
+            grants.join(", ")
         ));
     }
     remarks
@@ -67,6 +82,7 @@ impl Report for PairReport<'_> {
             "to": {"name": side.new.name(), "server": ready["new"], "databases": ready["lost"]},
             "md5Roles": ready["md5"],
             "removedSettings": ready["removed"],
+            "leftOut": ready["weak"],
         })
     }
 
@@ -113,6 +129,15 @@ mod tests {
             said[0].contains("legacy") && said[1].contains("vacuum_cleanup"),
             "{said:?}"
         );
-        assert_eq!(remarks(&json!({"md5": [], "removed": []})), [""; 0]);
+        assert_eq!(
+            remarks(&json!({"md5": [], "removed": [], "weak": null})),
+            [""; 0]
+        );
+        let weak = json!({"roles": ["boss"], "grants": ["legacy in pg_monitor"]});
+        let said = remarks(&json!({"weak": weak}));
+        assert!(
+            said[0].contains("boss") && said[1].contains("legacy in pg_monitor"),
+            "{said:?}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! `snapshot`: a volume snapshot of the data claim, waited for; or a dump of the running server.
 
 mod download;
-mod dump;
+pub(super) mod dump;
 mod part;
 mod tar;
 

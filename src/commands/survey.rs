@@ -286,7 +286,7 @@ fn suits_method(options: &UpgradeOptions) -> Result<()> {
     }
     if options.method != Method::Dump && options.dump_claim.is_some() {
         return Err(Failure::usage(
-            "--dump-claim is where the dump of --method dump lies: say --method dump too",
+            "--dump-claim is where the dump of --method dump or side-by-side lies: say --method too",
         )
         .hint("nothing was changed"));
     }

@@ -35,6 +35,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("side.sh", include_str!("../scripts/side.sh")),
     ("target.sh", include_str!("../scripts/target.sh")),
     ("roles.sh", include_str!("../scripts/roles.sh")),
+    ("weak.sh", include_str!("../scripts/weak.sh")),
+    ("again.sh", include_str!("../scripts/again.sh")),
     ("sql.sh", include_str!("../scripts/sql.sh")),
     ("observe.sh", include_str!("../scripts/observe.sh")),
     ("space.sh", include_str!("../scripts/space.sh")),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::back::clients_back;
 use crate::facts::instance::ObjectId;
-use crate::record::{Phase, Record, StepState};
+use crate::record::{Phase, Record, Side, StepState};
 use crate::steps::Step;
 
 /// Seconds that clients may take to be gone once more before the Services move.
@@ -129,9 +129,19 @@ fn moved_port(port: &str, old: Pods, new: Pods) -> String {
     }
 }
 
-/// The steps; without `moves` the Services stay as they are.
+/// The step that makes room for a dump that outlives the pod.
+pub fn room(side: &Side) -> Option<Step> {
+    side.dump.clone().map(|place| Step::DumpClaim {
+        place,
+        uid: side.uid,
+        gid: side.uid,
+    })
+}
+
+/// The steps, `room` before anybody is stopped; without `moves` the Services stay as they are.
 pub fn steps(
     pod: &str,
+    room: Option<Step>,
     quiesce: Vec<Step>,
     moves: Vec<Move>,
     statistics: bool,
@@ -146,7 +156,8 @@ pub fn steps(
         _ => None,
     });
     let pod = || pod.to_owned();
-    let mut steps: Vec<(Phase, Step)> = quiesce.into_iter().map(|s| (Phase::Quiesce, s)).collect();
+    let mut steps: Vec<(Phase, Step)> = room.into_iter().map(|s| (Phase::Prepare, s)).collect();
+    steps.extend(quiesce.into_iter().map(|s| (Phase::Quiesce, s)));
     steps.push((Phase::Upgrade, Step::Transfer { pod: pod() }));
     steps.push((Phase::Upgrade, Step::Compare { pod: pod() }));
     steps.extend(last_look.map(|s| (Phase::Upgrade, s)));
@@ -301,7 +312,7 @@ mod tests {
             jiff::Timestamp::UNIX_EPOCH,
             instance,
         );
-        for (phase, step) in steps("pod", quiesce(), moves, true) {
+        for (phase, step) in steps("pod", None, quiesce(), moves, true) {
             record.plan(phase, [step]);
         }
         record

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::DumpPlace;
 use crate::facts::instance::ObjectId;
 use crate::manifests::login::Login;
 
@@ -39,12 +40,18 @@ pub struct Side {
     /// Clients go on writing to the old server: a trial.
     #[serde(default)]
     pub online: bool,
-    /// A role that another takes the place of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role_map: Option<RoleMap>,
+    /// Roles that others take the place of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub role_maps: Vec<RoleMap>,
     /// Secret with new passwords of roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_passwords: Option<String>,
+    /// Nothing goes to tablespaces.
+    #[serde(default)]
+    pub no_tablespaces: bool,
+    /// Where the dump lies and is kept; none where it goes with the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpPlace>,
     /// Earlier runs from this server into that one that did not end well: what they left there may be cleared.
     #[serde(default)]
     pub earlier: Vec<String>,
@@ -66,10 +73,17 @@ impl std::str::FromStr for RoleMap {
     fn from_str(text: &str) -> Result<Self, String> {
         // A name with an equals sign could be cut in two ways.
         match text.split('=').collect::<Vec<_>>()[..] {
-            [old, new] if !old.is_empty() && !new.is_empty() && old != new => Ok(Self {
-                old: old.to_owned(),
-                new: new.to_owned(),
-            }),
+            [old, new]
+                if !old.is_empty()
+                    && !new.is_empty()
+                    && old != new
+                    && !text.contains(['\n', '\r']) =>
+            {
+                Ok(Self {
+                    old: old.to_owned(),
+                    new: new.to_owned(),
+                })
+            }
             _ => Err(format!("{text:?} is not OLD=NEW, two different roles")),
         }
     }

@@ -10,13 +10,14 @@ dump_dir() {
   esac
 }
 
-# dump_room: makes the directory, and says what is free there. Of a claim that it may not write to it says whether it is empty.
+# dump_room: makes the directory, and says what is free there for a dump, which takes the place of one that is there. Of a claim that it may not write to it says whether it is empty.
 dump_room() {
   dump_dir
   mkdir -p "$BOX"
   if mkdir -p "$PGUP_DUMP" 2>"$BOX/room.err" && [ -w "$PGUP_DUMP" ]; then
     free=$(df -Pk "$PGUP_DUMP" | sed -n '$p' | tr -s ' ' | cut -d' ' -f4)
-    event made "\"free\":$((${free:-0} * 1024))"
+    bytes_of "$PGUP_DUMP"
+    event made "\"free\":$((${free:-0} * 1024 + BYTES))"
     exit 0
   fi
   empty=true

@@ -151,14 +151,20 @@ load_database() {
   making "$1"
   shift
   # shellcheck disable=SC2086 # a flag or nothing
-  on_new postgres pg_restore --create $CLEAN -d "$FIRST" "$@"
+  on_new postgres pg_restore --create $CLEAN ${PGUP_NO_TABLESPACES:+--no-tablespaces} -d "$FIRST" "$@"
 }
 
 load_all() {
-  load_globals "${GLOBALS:-$DUMP/globals.sql}" || return 1
+  load_globals "$DUMP/globals.sql" || return 1
+  load_databases
+}
+
+load_databases() {
   for oid in $(dumped_databases "$DUMP"); do
     name=$(cat "$DUMP/$oid.name")
-    if made_otherwise; then
+    if [ -n "${WEAK:-}" ]; then
+      load_weak "$name" "$DUMP/$oid" || return 1
+    elif made_otherwise; then
       load_otherwise "$name" "$DUMP/$oid" || return 1
     else
       load_database "$name" -j "${PGUP_JOBS:-1}" "$DUMP/$oid" || return 1

@@ -224,8 +224,8 @@ prepare() {
   if [ "$pgup_version" -ge 130000 ]; then
     pgup_trigger_root='AND tgparentid = 0'
   fi
-  # A login trigger must neither stop nor notice us.
-  if [ "$pgup_version" -ge 170000 ]; then
+  # A login trigger must neither stop nor notice us; only a superuser can say so.
+  if [ "$pgup_version" -ge 170000 ] && [ -z "${PGUP_WEAK:-}" ]; then
     PGOPTIONS="$PGOPTIONS -c event_triggers=off"
   fi
 }
@@ -244,7 +244,7 @@ processes() {
 
 # observe FILE LEVEL: a line for every object into FILE; sets pgup_taken to the level.
 observe() {
-  { server_sql; in_databases database_sql; } | run_psql >"$1" || failed observation "the server could not be read; psql's message is above"
+  { server_sql; in_databases database_sql; } | "${PGUP_REWRITE:-cat}" | run_psql >"$1" || failed observation "the server could not be read; psql's message is above"
   processes
   pgup_taken=$2
   if [ "$2" = auto ]; then

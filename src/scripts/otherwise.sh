@@ -36,15 +36,18 @@ as_wished() {
   }"
 }
 
+# connection NAME: a database where a program takes a name apart; two signs are special there.
+connection() { printf "dbname='%s'" "$(printf '%s' "$1" | sed "s/[\\\\']/\\\\&/g")"; }
+
 # load_otherwise NAME DIR: loads a dump as pg_restore --create would, but for what the database is made with.
 load_otherwise() {
   making "$1"
   "$NEW_BIN/pg_restore" --create --list "$2" >"$BOX/made.all" || return 1
   sed -n -E '/^[0-9]+; [0-9]+ [0-9]+ (DATABASE|DATABASE PROPERTIES|(ACL|COMMENT|SECURITY LABEL) - DATABASE) /p' "$BOX/made.all" >"$BOX/made.entries"
   # shellcheck disable=SC2086 # a flag or nothing
-  "$NEW_BIN/pg_restore" --create $CLEAN -L "$BOX/made.entries" -f "$BOX/made.sql" "$2" || return 1
+  "$NEW_BIN/pg_restore" --create $CLEAN ${PGUP_NO_TABLESPACES:+--no-tablespaces} -L "$BOX/made.entries" -f "$BOX/made.sql" "$2" || return 1
   as_wished <"$BOX/made.sql" >"$BOX/made.as" || return 1
   on_new "$FIRST" psql -Xq -v ON_ERROR_STOP=1 -f "$BOX/made.as" >/dev/null || return 1
-  # Without --create the name goes as a connection string, in which two signs are special.
-  on_new postgres pg_restore -d "dbname='$(printf '%s' "$1" | sed "s/[\\\\']/\\\\&/g")'" -j "${PGUP_JOBS:-1}" "$2"
+  [ -z "${WEAK:-}" ] || before_contents "$1" || return 1
+  on_new postgres pg_restore ${PGUP_NO_TABLESPACES:+--no-tablespaces} -d "$(connection "$1")" -j "${PGUP_JOBS:-1}" "$2"
 }

@@ -1,6 +1,6 @@
 # What becomes of roles in a load by --method side-by-side: another administrator, new passwords. Behind side.sh and target.sh.
-# PGUP_MAP_OLD is a role of the old server that is none of the new one, PGUP_MAP_NEW the role of the new one that takes its
-# place; /login/roles has a file for each role that gets a password.
+# PGUP_MAPS is OLD=NEW=OLD=NEW…: a role of the old server that is none of the new one, and the role of the new one that takes
+# its place; no name in it has an equals sign. /login/roles has a file for each role that gets a password.
 # shellcheck shell=dash disable=SC2034,SC2154
 
 # judge_roles: refuses a map that cannot be, before anything is written.
@@ -9,37 +9,58 @@ judge_roles() {
     [ -f "$password_file" ] || continue
     [ -n "$(one_role ask "$FIRST" "${password_file##*/}")" ] || refuse role_passwords "the source has no role ${password_file##*/}, for which there is a password"
   done
-  MAP_OLD='' MAP_NEW=''
-  [ -n "${PGUP_MAP_OLD:-}" ] || return 0
-  MAP_OLD=$(one_role ask "$FIRST" "$PGUP_MAP_OLD")
-  [ -n "$MAP_OLD" ] || refuse role_map "the source has no role $PGUP_MAP_OLD"
-  MAP_NEW=$(one_role ask_new "$FIRST_NEW" "$PGUP_MAP_NEW")
-  [ -n "$MAP_NEW" ] || refuse role_map "the target has no role $PGUP_MAP_NEW"
-  [ -z "$(one_role ask "$FIRST" "$PGUP_MAP_NEW")" ] || refuse role_map "the source has a role $PGUP_MAP_NEW of its own"
-  if [ "$OURS" = false ] && [ -n "$(one_role ask_new "$FIRST_NEW" "$PGUP_MAP_OLD")" ]; then
-    refuse role_map "the target has a role $PGUP_MAP_OLD of its own"
+  printf '%s\n' "${PGUP_MAPS:-}" | tr '=' '\n' | sed '/^$/d; N; s/\n/=/' >"$BOX/maps"
+  : >"$BOX/mapped"
+  each_map judge_map
+}
+
+# each_map COMMAND: with the old and the new name of each pair.
+each_map() {
+  while IFS= read -r map <&6; do
+    "$1" "${map%%=*}" "${map#*=}" || return 1
+  done 6<"$BOX/maps"
+}
+
+# judge_map OLD NEW: BOX/mapped gets the old name, as pg_dumpall quotes it.
+judge_map() {
+  one_role ask "$FIRST" "$1" >"$BOX/map-one"
+  [ -s "$BOX/map-one" ] || refuse role_map "the source has no role $1"
+  [ -n "$(one_role ask_new "$FIRST_NEW" "$2")" ] || refuse role_map "the target has no role $2"
+  [ -z "$(one_role ask "$FIRST" "$2")" ] || refuse role_map "the source has a role $2 of its own"
+  if [ "$OURS" = false ] && [ -n "$(one_role ask_new "$FIRST_NEW" "$1")" ]; then
+    refuse role_map "the target has a role $1 of its own"
   fi
+  cat "$BOX/map-one" >>"$BOX/mapped"
+}
+
+# mapped_in LINE: sets MAPPED to the mapped role that a line of pg_dumpall alters, as it stands there.
+mapped_in() {
+  MAPPED=
+  while IFS= read -r mapped_one; do
+    case $1 in "ALTER ROLE $mapped_one "*) MAPPED=$mapped_one ;; esac
+  done <"$BOX/mapped"
 }
 
 # one_role ASK FIRST NAME: the name as pg_dumpall quotes it, when there is such a role.
 one_role() {
   "$1" "$2" "SELECT rolname FROM pg_catalog.pg_roles" | grep -qxF -e "$3" || return 0
-  printf '"%s"' "$(printf '%s' "$3" | sed 's/"/""/g')"
+  printf '"%s"\n' "$(printf '%s' "$3" | sed 's/"/""/g')"
 }
 
-# map_role: everything of the mapped role to the one that takes its place. It was made for the load, as a role that cannot
+# map_role OLD NEW: everything of the mapped role to the one that takes its place. It was made for the load, as a role that cannot
 # log in, so that every owner and every grantee of the dump was there.
 map_role() {
-  [ -n "$MAP_OLD" ] || return 0
-  for content_oid in $(ask_new template1 "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0'"); do
+  for content_oid in $(ask_new template1 "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0' AND $OPEN"); do
     content_name=$(ask_new template1 "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
-    map_sql | to_new "$content_name" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$PGUP_MAP_OLD" -v new="$PGUP_MAP_NEW" || return 1
+    map_sql | to_new "$content_name" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$1" -v new="$2" || return 1
   done
-  cat <<'SQL' | to_new template1 "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$PGUP_MAP_OLD" -v new="$PGUP_MAP_NEW"
+  cat <<'SQL' | to_new template1 "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$1" -v new="$2"
 SELECT format('GRANT %s TO %I%s', roleid::regrole, :'new', CASE WHEN bool_or(admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END)
-FROM pg_auth_members WHERE member = (SELECT oid FROM pg_roles WHERE rolname = :'old') GROUP BY roleid \gexec
+FROM pg_auth_members m WHERE member = (SELECT oid FROM pg_roles WHERE rolname = :'old')
+AND NOT EXISTS (SELECT FROM pg_auth_members WHERE roleid = m.roleid AND member = (SELECT oid FROM pg_roles WHERE rolname = :'new')) GROUP BY roleid \gexec
 SELECT format('GRANT %I TO %s%s', :'new', member::regrole, CASE WHEN bool_or(admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END)
-FROM pg_auth_members WHERE roleid = (SELECT oid FROM pg_roles WHERE rolname = :'old') GROUP BY member \gexec
+FROM pg_auth_members WHERE roleid = (SELECT oid FROM pg_roles WHERE rolname = :'old')
+AND member <> (SELECT oid FROM pg_roles WHERE rolname = :'new') GROUP BY member \gexec
 DROP ROLE :"old";
 SQL
 }
@@ -69,6 +90,26 @@ FROM pg_default_acl, aclexplode(defaclacl), (SELECT oid FROM pg_roles WHERE roln
 REASSIGN OWNED BY :"old" TO :"new";
 DROP OWNED BY :"old";
 SQL
+}
+
+# sort_grants: the grants in each line of an observation, in one order whatever the roles are called now.
+sort_grants() {
+  LC_ALL=C awk '{
+    at = index($0, "\"grants\" : \"")
+    if (!at) { print; next }
+    rest = substr($0, at + 12)
+    match(rest, /^([^"\\]|\\.)*/)
+    list = substr(rest, 1, RLENGTH); tail = substr(rest, RLENGTH + 1)
+    for (n = 0; match(list, /=[A-Z]+[*]?( |$)/); list = substr(list, RSTART + RLENGTH)) {
+      word = substr(list, 1, RSTART + RLENGTH - 1)
+      sub(/ $/, "", word)
+      for (i = ++n; i > 1 && words[i - 1] > word; i--) words[i] = words[i - 1]
+      words[i] = word
+    }
+    sorted = ""
+    for (i = 1; i <= n; i++) sorted = sorted (i > 1 ? " " : "") words[i]
+    print substr($0, 1, at + 11) sorted list tail
+  }'
 }
 
 # set_passwords: of the roles that a Secret has one for. psql makes the hash here, so that no password goes over the network or

@@ -3,6 +3,7 @@
 # PGUP_TASK is look (says what both are, writes nothing) or move (dump, load, compare, statistics).
 # PGUP_RUN names the run; PGUP_RUNS has earlier runs into the same server that did not end well. Of each server PGUP_<SIDE>_HOST,
 # _PORT and _USER, or files of these names in /login/<side>; the password is always a file there.
+# The dump lies in PGUP_DUMP, and stays there with PGUP_DUMP_KEEP.
 # The last event is the verdict: ready, refused, failed or analyzed.
 # shellcheck shell=dash disable=SC2034,SC2154
 set -eu
@@ -10,6 +11,8 @@ set -eu
 . "${0%/*}/lib.sh"
 # shellcheck source=dumped.sh disable=SC1091
 . "${0%/*}/dumped.sh"
+# shellcheck source=space.sh disable=SC1091
+. "${0%/*}/space.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
 # shellcheck source=otherwise.sh disable=SC1091
@@ -20,6 +23,10 @@ set -eu
 . "${0%/*}/target.sh"
 # shellcheck source=roles.sh disable=SC1091
 . "${0%/*}/roles.sh"
+# shellcheck source=weak.sh disable=SC1091
+. "${0%/*}/weak.sh"
+# shellcheck source=again.sh disable=SC1091
+. "${0%/*}/again.sh"
 
 LOGIN=${PGUP_LOGIN:-/login}
 # A passfile only ever lies in memory.
@@ -95,8 +102,12 @@ to_new() {
 on_old() {
   on_database=$1 on_program=$2
   shift 2
-  # So that a role's line can be told from another's.
-  [ "$on_program" != pg_dumpall ] || set -- --quote-all-identifiers "$@"
+  case $on_program in
+    # So that a role's line can be told from another's.
+    pg_dumpall) set -- --quote-all-identifiers "$@" ;;
+    # That of a database itself is not pg_restore's to leave out.
+    pg_dump) set -- ${PGUP_NO_TABLESPACES:+--no-tablespaces} "$@" ;;
+  esac
   # The dump has each database's own encoding.
   to_old "$on_database" env -u PGCLIENTENCODING "$NEW_BIN/$on_program" -w "$@"
 }
@@ -132,7 +143,7 @@ observe_side() (
   if [ "$observe_at" = old ]; then
     PGHOST=$OLD_HOST PGPORT=$OLD_PORT PGUSER=$OLD_USER PGSSLMODE=$OLD_TLS
   else
-    PGHOST=$NEW_HOST PGPORT=$NEW_PORT PGUSER=$NEW_USER PGSSLMODE=$NEW_TLS
+    PGHOST=$NEW_HOST PGPORT=$NEW_PORT PGUSER=$NEW_USER PGSSLMODE=$NEW_TLS PGUP_WEAK=$WEAK
   fi
   PGPASSFILE=$KEYS/$observe_at
   export PGHOST PGPORT PGUSER PGPASSFILE PGOPTIONS PGDATABASE
@@ -144,6 +155,7 @@ observe_side() (
     PGOPTIONS=$PGUP_OPTIONS PGUP_WHY=
     try_login || refuse no-login "$PGUP_WHY"
   }
+  PGUP_DATABASES=$(printf '%s' "$PGUP_DATABASES" | sed "s/WHERE datallowconn/& AND $OPEN/")
   set -- "$1" "$WORK" "$2" ${3:+"$3"}
   set +eu
   # shellcheck source=observe.sh disable=SC1091
@@ -165,11 +177,14 @@ carried() {
   }
 }
 
-# A dump that is whole and of this server is taken again after an interruption; what was written since is seen in the end.
 take_dump() {
-  if [ -z "${PGUP_ONLINE:-}" ] && dump_is_whole "$DUMP" && grep -qF "\"system_identifier\":\"$OLD_SYSTEM\"" "$DUMP/about.json"; then
-    phase 'take the dump of before'
-    return 0
+  if [ -z "${PGUP_ONLINE:-}" ] && [ -d "$DUMP" ]; then
+    if dump_holds_all; then
+      phase 'take the dump of before'
+      return 0
+    fi
+    json "the dump of before is not taken: $WHY"
+    event phase "\"name\":$JSON"
   fi
   phase dump
   carried dump make_side_dump
@@ -178,6 +193,8 @@ take_dump() {
 make_side_dump() {
   # It may be the root of a volume.
   mkdir -p "$DUMP" && find "$DUMP" -mindepth 1 -delete || return 1
+  counter >"$DUMP/counter" || return 1
+  echo "${PGUP_NO_TABLESPACES:-}" >"$DUMP/no-tablespaces"
   dump_all || return 1
   seal "$DUMP"
 }
@@ -200,7 +217,12 @@ move() {
   list_left
   phase load
   carried load load_target
-  event loaded
+  if [ -n "${PGUP_DUMP_KEEP:-}" ]; then
+    bytes_of "$DUMP"
+    event loaded "\"dump\":{\"bytes\":$BYTES,\"sealed\":true}"
+  else
+    event loaded
+  fi
   # After the load, so that whatever was written to the old server meanwhile is a difference.
   phase verify
   if [ -z "${PGUP_ONLINE:-}" ]; then
@@ -211,14 +233,28 @@ move() {
     fail comparison "the new server could not be compared with the old one"
   }
   cat "$BOX/verdict"
-  drop_dump "$DUMP"
+  [ -n "${PGUP_DUMP_KEEP:-}" ] || drop_dump "$DUMP"
   # What differs is nobody's yet: the mark stays, so that the next run may clear it.
-  if [ -z "${PGUP_ONLINE:-}" ] && ! grep -q '"differences" : 0,' "$BOX/verdict"; then exit 0; fi
+  if [ -z "${PGUP_ONLINE:-}" ] && ! grep -q '"differences" : 0,' "$BOX/verdict"; then
+    [ ! -d "$DUMP" ] || : >"$DUMP/differed"
+    exit 0
+  fi
   unmark
   phase statistics
   ANALYZED=true
-  to_new "$FIRST_NEW" "$NEW_BIN/vacuumdb" -w --all --analyze-in-stages -j "${PGUP_JOBS:-1}" >"$BOX/analyze.log" 2>&1 || ANALYZED=false
+  analyze >"$BOX/analyze.log" 2>&1 || ANALYZED=false
   event analyzed "\"analyzed\":$ANALYZED"
+}
+
+# analyze: what was loaded; databases of the provider's are nobody's to enter.
+analyze() {
+  if [ -z "$WEAK" ]; then
+    to_new "$FIRST_NEW" "$NEW_BIN/vacuumdb" -w --all --analyze-in-stages -j "${PGUP_JOBS:-1}"
+    return
+  fi
+  while IFS= read -r name <&6; do
+    to_new "$FIRST_NEW" "$NEW_BIN/vacuumdb" -w -d "$(connection "$name")" --analyze-in-stages -j "${PGUP_JOBS:-1}" || return 1
+  done 6<"$BOX/of-source"
 }
 
 # ended CODE: whatever no line above has foreseen is told like the rest; only a signal lets the container start again.

@@ -17,11 +17,14 @@ USER_OBJECTS="SELECT sum(n) FROM (SELECT count(*) AS n FROM pg_catalog.pg_class 
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_namespace'::regclass AND objid = c.oid AND deptype = 'e')
   UNION ALL SELECT count(*) FROM pg_catalog.pg_largeobject_metadata) q"
 
-# contents ASK FIRST: sets HOLDS to the databases in which a user has made something, as members of an array of JSON, SUM to
+# A condition on databases: those of a provider are closed to its customers.
+OPEN="pg_catalog.has_database_privilege(oid, 'CONNECT') AND datname NOT IN ('rdsadmin', 'cloudsqladmin', 'azure_maintenance', 'azure_sys')"
+
+# contents ASK FIRST [CONDITION]: sets HOLDS to the databases in which a user has made something, as members of an array of JSON, SUM to
 # how many such things there are, and HOLDING to the oids of these databases.
 contents() {
   HOLDS='' SUM=0 HOLDING=' '
-  for content_oid in $("$1" "$2" "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0' ORDER BY oid"); do
+  for content_oid in $("$1" "$2" "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0' AND (${3:-true}) ORDER BY oid"); do
     content_name=$("$1" "$2" "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
     content_objects=$("$1" "$content_name" "$USER_OBJECTS") || return 1
     [ "$content_objects" != 0 ] || continue
@@ -52,7 +55,8 @@ look() {
   OLD_MAJOR=$((OLD_NUM / 10000)) TO=$((NEW_NUM / 10000))
   contents ask "$FIRST" || fail old_server "the databases of the old server cannot be read"
   OLD_HOLDS=$HOLDS OLD_SUM=$SUM
-  contents ask_new "$FIRST_NEW" || fail new_server "the databases of the new server cannot be read"
+  [ "$NEW_SUPER" != t ] || OPEN=true
+  contents ask_new "$FIRST_NEW" "$OPEN" || fail new_server "the databases of the new server cannot be read"
   NEW_HOLDS=$HOLDS NEW_SUM=$SUM NEW_HOLDING=$HOLDING
   MARKED=$(ask_new "$FIRST_NEW" "SELECT coalesce(pg_catalog.shobj_description(oid, 'pg_authid'), '?') FROM pg_catalog.pg_roles WHERE rolname = '$MARK'")
 }
@@ -85,16 +89,16 @@ judge() {
   fi
   judge_contents
   judge_roles
+  judge_weak
 }
 
 # first_line SQL: on the old server; the first of what it answers.
 first_line() { ask "$FIRST" "$1" | head -n 1; }
 
 judge_contents() {
-  newlines=$(first_line "SELECT pg_catalog.quote_ident(pg_catalog.translate(n, E'\\n\\r', '??')) FROM (SELECT rolname FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database) q(n) WHERE n ~ E'[\\n\\r]'")
-  [ -z "$newlines" ] || refuse newline_name "$newlines is a role or a database with a line break in its name (here ?); rename it"
-  spaces=$(first_line "SELECT pg_catalog.string_agg(spcname, ', ') FROM pg_catalog.pg_tablespace WHERE oid >= 16384")
-  [ -z "$spaces" ] || refuse tablespaces "the source has tablespaces, whose directories another server does not have: $spaces"
+  newlines=$(first_line "SELECT pg_catalog.quote_ident(pg_catalog.translate(n, E'\\n\\r', '??')) FROM (SELECT rolname FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database UNION ALL SELECT spcname FROM pg_catalog.pg_tablespace) q(n) WHERE n ~ E'[\\n\\r]'")
+  [ -z "$newlines" ] || refuse newline_name "$newlines is a role, a database or a tablespace with a line break in its name (here ?); rename it"
+  judge_tablespaces
   ask_new "$FIRST_NEW" "SELECT name FROM pg_catalog.pg_settings" >"$BOX/settings"
   ask_new "$FIRST_NEW" "SELECT DISTINCT name FROM pg_catalog.pg_available_extensions" >"$BOX/extensions"
   # Names of settings and extensions hold no line break, and none of ours is in a pattern.
@@ -111,9 +115,23 @@ judge_contents() {
   done
 }
 
+# judge_tablespaces: a load makes none, whose directories are the server's own; those of the same name take what lies in the old.
+judge_tablespaces() {
+  ask "$FIRST" "SELECT spcname FROM pg_catalog.pg_tablespace WHERE oid >= 16384" >"$BOX/tablespaces"
+  if [ -n "${PGUP_NO_TABLESPACES:-}" ] || [ ! -s "$BOX/tablespaces" ]; then return 0; fi
+  may="pg_catalog.has_tablespace_privilege(oid, 'CREATE')"
+  lacking=$(ask_new "$FIRST_NEW" "SELECT spcname FROM pg_catalog.pg_tablespace WHERE $may" >"$BOX/spaces" && grep -vxF -f "$BOX/spaces" "$BOX/tablespaces" | tr '\n' ' ') || :
+  [ -z "$lacking" ] || refuse tablespaces "the target has none of these tablespaces of the source that $NEW_ROLE may use: $lacking(make them there, CREATE TABLESPACE … LOCATION …, or load all into the default one by --no-tablespaces)"
+}
+
 # names ASK FIRST SQL: sets JSON to an array of the names in the answer; none holds a line break.
 names() {
   "$1" "$2" "$3" >"$BOX/names"
+  names_in
+}
+
+# names_in: sets JSON to an array of the lines in BOX/names.
+names_in() {
   names_all=
   while IFS= read -r names_one; do
     json "$names_one"
@@ -132,7 +150,9 @@ ready() {
   ready_md5=$JSON
   # shellcheck disable=SC2046
   json_list $(cat "$BOX/removed")
-  event ready "\"old\":{\"version\":\"$OLD_VERSION\",\"num\":$OLD_NUM,\"system\":\"$OLD_SYSTEM\",\"user\":$ready_of},\"new\":{\"version\":\"$NEW_VERSION\",\"num\":$NEW_NUM,\"system\":\"$NEW_SYSTEM\",\"user\":$ready_as},\"md5\":$ready_md5,\"removed\":$JSON,\"source\":[$OLD_HOLDS],\"lost\":[$NEW_HOLDS],\"ours\":$OURS"
+  ready_removed=$JSON
+  weak_report
+  event ready "\"old\":{\"version\":\"$OLD_VERSION\",\"num\":$OLD_NUM,\"system\":\"$OLD_SYSTEM\",\"user\":$ready_of},\"new\":{\"version\":\"$NEW_VERSION\",\"num\":$NEW_NUM,\"system\":\"$NEW_SYSTEM\",\"user\":$ready_as},\"md5\":$ready_md5,\"removed\":$ready_removed,\"weak\":$JSON,\"source\":[$OLD_HOLDS],\"lost\":[$NEW_HOLDS],\"ours\":$OURS"
 }
 
 # mark: the target is ours from here on, and only ours. The role's making fails where another run was faster.
@@ -169,10 +189,12 @@ clear_target() {
 
 # load_target: the dump into the marked target.
 load_target() {
-  GLOBALS=$BOX/globals.sql
-  filter_globals >"$GLOBALS" || return 1
-  load_all || return 1
-  map_role || return 1
+  filter_globals >"$BOX/globals.sql" || return 1
+  load_globals "$BOX/globals.sql" || return 1
+  weak_roles || return 1
+  load_databases || return 1
+  weak_done || return 1
+  each_map map_role || return 1
   set_passwords || return 1
   ask_new "$FIRST_NEW" "SET synchronous_commit = on; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || return 1
 }
@@ -184,17 +206,20 @@ filter_globals() {
   quoted=$(ask_new "$FIRST_NEW" "SELECT '\"' || replace(current_user, '\"', '\"\"') || '\"'")
   quoted_old=$(ask "$FIRST" "SELECT '\"' || replace(current_user, '\"', '\"\"') || '\"'")
   while IFS= read -r line; do
+    mapped_in "$line"
     case $line in
       'CREATE ROLE "'*) ! grep -qxF -e "$line" "$BOX/roles-there" || continue ;;
+      # Who owns and uses them is the target's own matter.
+      'CREATE TABLESPACE "'* | 'ALTER TABLESPACE "'* | 'COMMENT ON TABLESPACE "'* | 'GRANT '*' ON TABLESPACE "'* | 'REVOKE '*' ON TABLESPACE "'*) continue ;;
       # The administrator keeps its password and its rights.
       "ALTER ROLE $quoted WITH "*) continue ;;
       # Owners of event triggers and of foreign data wrappers must be superusers.
-      "ALTER ROLE ${MAP_OLD:-?} WITH "*)
-        line="ALTER ROLE $MAP_OLD WITH NOLOGIN PASSWORD NULL"
+      "ALTER ROLE ${MAPPED:-?} WITH "*)
+        line="ALTER ROLE $MAPPED WITH NOLOGIN PASSWORD NULL"
         [ "$NEW_SUPER" != t ] || line="$line SUPERUSER"
         line="$line;"
         ;;
-      "ALTER ROLE ${MAP_OLD:-?} SET "*) continue ;;
+      "ALTER ROLE ${MAPPED:-?} SET "*) continue ;;
       'ALTER ROLE "'*'" SET "'*)
         unknown=
         while read -r setting; do
@@ -205,6 +230,7 @@ filter_globals() {
       # Only the superuser that the cluster was made with, or who has it with admin option, can be named as grantor.
       'GRANT "'*" GRANTED BY $quoted_old;") [ "$quoted" = "$quoted_old" ] || line="${line% GRANTED BY *};" ;;
     esac
+    [ -z "$WEAK" ] || weak_line
     printf '%s\n' "$line"
   done <"$DUMP/globals.sql"
 }
@@ -212,7 +238,7 @@ filter_globals() {
 # leave_out FILE: takes out of an observation what the two servers need not share. OBSERVED is the side.
 leave_out() {
   LC_ALL=C grep -vF -f "$BOX/left-$OBSERVED" "$1" | LC_ALL=C sed -f "$BOX/left-$OBSERVED.sed" | LC_ALL=C sed 's/^\({"k" : "server", \)"v" : {[^}]*}/\1"v" : {}/' >"$1.kept"
-  cat "$1.kept" >"$1"
+  if [ -s "$BOX/maps" ]; then sort_grants <"$1.kept" >"$1"; else cat "$1.kept" >"$1"; fi
   rm -f "$1.kept"
 }
 
@@ -233,9 +259,17 @@ list_changes() {
     [ -f "$password_file" ] || continue
     printf '/^{"k" : "role", "o" : %s, /s/"password" : "[a-z0-9]*"/"password" : "scram"/\n' "$(encoded "${password_file##*/}" | plain_text)" >>"$BOX/left-old.sed"
   done
-  [ -n "$MAP_OLD" ] || return 0
-  change_from=$(encoded "$PGUP_MAP_OLD")
-  change_to=$(ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" | sed -n "$(ask_new "$FIRST_NEW" "SELECT rolname FROM pg_roles" | grep -nxF -e "$PGUP_MAP_NEW" | cut -d: -f1)p")
+  printf '%s\n' '{"k" : "tablespace", ' | tee -a "$BOX/left-old" >>"$BOX/left-new"
+  if [ -n "${PGUP_NO_TABLESPACES:-}" ]; then
+    printf '%s\n' 's/"tablespace" : "\([^"\\]\|\\.\)*"/"tablespace" : null/' | tee -a "$BOX/left-old.sed" >>"$BOX/left-new.sed"
+  fi
+  each_map list_map
+}
+
+# list_map OLD NEW: the same for one role that another takes the place of.
+list_map() {
+  change_from=$(encoded "$1")
+  change_to=$(ask_new "$FIRST_NEW" "SELECT to_json(encode(namesend(rolname), 'escape')) FROM pg_roles" | sed -n "$(ask_new "$FIRST_NEW" "SELECT rolname FROM pg_roles" | grep -nxF -e "$2" | cut -d: -f1)p")
   printf '%s\n' "{\"k\" : \"role\", \"o\" : $change_from, \"v\"" >>"$BOX/left-old"
   for change_name in "$change_from" "$change_to"; do
     printf '%s\n' "{\"k\" : \"membership\", \"s\" : $change_name, " ", \"o\" : $change_name, \"v\" : {\"admin\"" | tee -a "$BOX/left-old" >>"$BOX/left-new"
@@ -263,4 +297,5 @@ list_left() {
     printf '%s\n' "{\"k\" : \"database\", \"o\" : $more, " "\", \"d\" : $more, " >>"$BOX/left-new"
   done <"$BOX/databases-more"
   list_changes
+  list_weak
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt;
 use serde_json::Value;
 
 use super::errand::LIMIT;
@@ -12,8 +13,8 @@ use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::exec::store::instance_label;
 use crate::facts::instance::InstanceFacts;
-use crate::k8s::names;
 use crate::k8s::write::{create_or_adopt, delete_own};
+use crate::k8s::{labels, names};
 use crate::manifests::claim;
 use crate::manifests::login::Login;
 use crate::manifests::pod::{Blueprint, DUMPS, DumpMount};
@@ -43,6 +44,17 @@ pub(super) fn object(
     Ok(Some(serde_json::from_value(object)?))
 }
 
+/// Tells whether an earlier run of this instance has made the claim.
+async fn of_earlier(acting: &Acting<'_>, wanted: &PersistentVolumeClaim) -> Result<bool> {
+    let claims = acting.k8s.api::<PersistentVolumeClaim>();
+    let found = claims.get_opt(&wanted.name_any()).await?;
+    let same = |found: &PersistentVolumeClaim| {
+        let same = |key: &str| found.labels().get(key) == wanted.labels().get(key);
+        same(labels::INSTANCE) && same(labels::PART)
+    };
+    Ok(found.is_some_and(|f| f.metadata.deletion_timestamp.is_none() && same(&f)))
+}
+
 /// Makes the claim, if it is the run's, and the dump's directory on it; both may exist already.
 pub(super) async fn make_room(
     acting: &mut Acting<'_>,
@@ -60,7 +72,9 @@ pub(super) async fn make_room(
         // Of a directory on the user's claim only the record tells.
         acting.store.save(acting.record).await?;
     }
-    if let Some(object) = object(&acting.record.instance, &acting.record.run, place)? {
+    if let Some(object) = object(&acting.record.instance, &acting.record.run, place)?
+        && !of_earlier(acting, &object).await?
+    {
         let made = create_or_adopt(&acting.k8s.api(), &object).await;
         made.map_err(|e| {
             Failure::from(e).context(format!("creating PersistentVolumeClaim {}", place.claim))
@@ -101,8 +115,10 @@ pub(super) async fn make_room(
 
 /// Notes what the worker says of the dump that it has kept.
 pub(super) fn keep(acting: &mut Acting<'_>, said: &Value) {
-    let upgrade = acting.record.upgrade.as_ref();
-    let Some(place) = upgrade.and_then(|u| u.dump.clone()) else {
+    let record = &acting.record;
+    let of_upgrade = record.upgrade.as_ref().and_then(|u| u.dump.clone());
+    let of_side = || record.side.as_ref().and_then(|s| s.dump.clone());
+    let Some(place) = of_upgrade.or_else(of_side) else {
         return;
     };
     let mut dumps = acting.record.dumps.iter_mut();

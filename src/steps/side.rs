@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use serde_json::Value;
 
 use super::worker::{self, Worker};
-use super::{errand, pod};
+use super::{dump, errand, pod};
 use crate::discover::Namespace;
 use crate::discover::target::{self, TargetName};
 use crate::error::{Exit, Failure, Result};
@@ -18,7 +18,7 @@ use crate::k8s::K8s;
 use crate::k8s::names;
 use crate::k8s::write::create_or_adopt;
 use crate::manifests::login::literal;
-use crate::manifests::pod::{Blueprint, config_map};
+use crate::manifests::pod::{Blueprint, DUMPS, DumpMount, config_map};
 use crate::manifests::side::{Entries, Entry};
 use crate::record::{NewServer, Side};
 
@@ -40,6 +40,10 @@ pub(crate) struct Carrier<'a> {
     pub(crate) old: &'a ObjectId,
     /// Name of the old server's container.
     pub(crate) container: &'a str,
+    /// The old server's node, where a claim for the dump is in reach.
+    pub(crate) node: Option<&'a str>,
+    /// Groups that may write to the claims of the old server.
+    pub(crate) groups: &'a [i64],
     /// Both servers.
     pub(crate) side: &'a Side,
 }
@@ -60,6 +64,7 @@ impl Carrier<'_> {
                 ("PGUP_TO", side.to.unwrap_or(0).to_string()),
                 ("PGUP_RESET", flag(side.reset)),
                 ("PGUP_ONLINE", flag(side.online)),
+                ("PGUP_NO_TABLESPACES", flag(side.no_tablespaces)),
                 (
                     "PGUP_OLD_HOST",
                     address(k8s, self.old, self.container).await?,
@@ -68,9 +73,13 @@ impl Carrier<'_> {
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
-        if let Some(map) = &side.role_map {
-            env.insert("PGUP_MAP_OLD".to_owned(), literal(&map.old));
-            env.insert("PGUP_MAP_NEW".to_owned(), literal(&map.new));
+        let maps = side.role_maps.iter();
+        let maps: Vec<String> = maps.map(|m| format!("{}={}", m.old, m.new)).collect();
+        env.insert("PGUP_MAPS".to_owned(), literal(&maps.join("=")));
+        if let Some(place) = &side.dump {
+            let directory = format!("{DUMPS}/{}", place.directory);
+            env.insert("PGUP_DUMP".to_owned(), directory);
+            env.insert("PGUP_DUMP_KEEP".to_owned(), "1".to_owned());
         }
         let mut entries = Entries::default();
         if let Some(secret) = &side.role_passwords {
@@ -114,6 +123,7 @@ impl Carrier<'_> {
         entries: &Entries,
         template: &PodSpec,
     ) -> Result<()> {
+        let dump = self.side.dump.as_ref();
         let blueprint = Blueprint {
             name: self.name,
             run: &names::fit(self.run),
@@ -122,15 +132,18 @@ impl Carrier<'_> {
             script: "side.sh",
             old_image: None,
             image: &self.side.image,
-            node: None,
+            node: self.node.filter(|_| dump.is_some()),
             uid: self.side.uid,
             gid: self.side.uid,
-            groups: &[],
+            groups: if dump.is_some() { self.groups } else { &[] },
             claim: None,
             mirror: None,
             snapshot_claim: None,
             live_claim: None,
-            dump_claim: None,
+            dump_claim: dump.map(|place| DumpMount {
+                claim: &place.claim,
+                read_only: false,
+            }),
             login: None,
             empty_claim: false,
             env,
@@ -138,9 +151,14 @@ impl Carrier<'_> {
             container: self.container,
             template,
         };
+        let room = if dump.is_some() {
+            MARGIN
+        } else {
+            self.side.bytes + MARGIN
+        };
         let (map, object) = (
             config_map(&blueprint, &BTreeMap::new())?,
-            entries.pod(&blueprint, self.side.bytes + MARGIN)?,
+            entries.pod(&blueprint, room)?,
         );
         let made = |what: &str| format!("creating {what} {}", self.name);
         create_or_adopt(&k8s.api::<ConfigMap>(), &map)
@@ -177,7 +195,8 @@ async fn address(k8s: &K8s, workload: &ObjectId, container: &str) -> Result<Stri
 /// Makes the pod, or finds it, and waits until the new server is loaded.
 pub(super) async fn transfer(acting: &mut Acting<'_>, name: &str) -> Result<String> {
     carry(acting, name).await?;
-    follow(acting, "loaded").await?;
+    let loaded = follow(acting, "loaded").await?;
+    dump::keep(acting, &loaded["dump"]);
     Ok(String::new())
 }
 
@@ -185,12 +204,16 @@ async fn carry(acting: &mut Acting<'_>, name: &str) -> Result<()> {
     let record = &acting.record;
     let side = record.side.as_ref().ok_or_else(no_plan)?;
     if acting.k8s.api::<Pod>().get_opt(name).await?.is_none() {
+        let instance = &record.instance;
+        let groups: Vec<i64> = instance.fs_group.into_iter().collect();
         let carrier = Carrier {
             name,
             run: &record.run,
             task: "move",
             old: record.target(),
-            container: &record.instance.container,
+            container: &instance.container,
+            node: instance.pod.as_ref().map(|pod| pod.node.as_str()),
+            groups: &groups,
             side,
         };
         carrier.create(acting.k8s).await?;

@@ -102,7 +102,9 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
     let words = ["exec", "statefulset/pg", "--", "sh", "-c", writer];
     space.try_kubectl(&words, None).exits(0);
     space
-        .plugin(&format!("run {load} {map} --reset-target=new-pg -y"))
+        .plugin(&format!(
+            "run {load} {map} --reset-target=new-pg --dump-claim 1Gi -y"
+        ))
         .exits(1)
         .says("written")
         .says("only read");
@@ -116,7 +118,7 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
         (pg.sql("postgres", writers) == "0").then_some(())
     });
     let before = pg.fingerprint();
-    let again = format!("run {load} {map} --switch -y");
+    let again = format!("run {load} {map} --switch --dump-claim 1Gi -y");
     let mut first = space.start(&again);
     first.wait_for("done     wait until no client session is left");
     first.kill();
@@ -142,6 +144,14 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
     let rest = "SELECT count(*) FROM pg_roles WHERE rolname IN ('postgres', 'kubectl_pg_upgrade')";
     assert_eq!(on_new(&space, rest), "0");
     assert_eq!(before, pg.fingerprint());
+    // Both runs have dumped to the claim of the first.
+    space
+        .plugin("cleanup sts/pg --list")
+        .exits(0)
+        .says("-side, a dump");
+    let claims =
+        space.kubectl("get pvc -l app.kubernetes.io/managed-by=kubectl-pg-upgrade -o name");
+    assert_eq!(claims.lines().count(), 1, "{claims}");
 
     space
         .plugin("restore sts/pg --from archive -y")
@@ -166,10 +176,20 @@ fn the_other_family_takes_over_by_its_own_port_and_with_what_its_image_has_made(
     pg.seed();
     space.kubectl("rollout status statefulset/new-postgresql --timeout=180s");
     // The image has made a role and an empty database, which is nothing to lose.
+    space.apply("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: backups}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}");
+    let load = "run sts/pg --method side-by-side --target sts/new-postgresql --switch";
     space
-        .plugin("run sts/pg --method side-by-side --target sts/new-postgresql --switch -y")
+        .plugin(&format!("{load} --dump-claim none-such -y"))
+        .exits(3)
+        .says("no PersistentVolumeClaim none-such");
+    space
+        .plugin(&format!("{load} --dump-claim backups -y"))
         .exits(0)
         .says("by the same Services");
+    space
+        .plugin("cleanup sts/pg --give-up-way-back -y")
+        .exits(0)
+        .says("remove dump pg-upgrade-");
     let port = space.kubectl("get service pg -o jsonpath={.spec.ports[0].targetPort}");
     assert_eq!(port, "5432");
     let query = "PGPASSWORD=$(cat $POSTGRES_PASSWORD_FILE) psql -h pg -U postgres -XAtqc 'show server_version_num'";

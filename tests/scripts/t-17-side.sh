@@ -120,8 +120,14 @@ side_by_side() {
   traces=2 refused not_empty move
   is "$(member "$(event holds)" 'databases | map(.name) | contains(["app"])')" true holds
   new_query app "create table added as select 1"
-  side analyzed move PGUP_RESET=1 > /dev/null
+  mkdir "$vol/ts"
+  chown "$uid:$uid" "$vol/ts"
+  old_query postgres "create tablespace \"f a'st\" location '/vol/ts'"
+  old_query postgres "create database in_space tablespace \"f a'st\""
+  old_query app "create table spaced tablespace \"f a'st\" as select 1 as n"
+  side analyzed move PGUP_RESET=1 PGUP_NO_TABLESPACES=1 > /dev/null
   carried
+  is "$(new_query app "select (select n from spaced), (select count(*) from pg_tablespace)")" '1|2' 'in the default tablespace'
 }
 
 wrong_pairs() {
@@ -179,27 +185,67 @@ written_to() {
   carried
 }
 
-# Killed at random moments, again and again, and done in the end.
+# Killed at ten random moments, and done in the end.
 side_killed() {
   own_network
   side_old v13 13
   side_new 17
-  local i j done=0
-  for ((i = 0; i < 6; i++)); do
-    side_env move
-    : > "$base/pods/$test_name-up/out"
+  local i j done=0 out=$base/pods/$test_name-up/out
+  for ((i = 0; done < 10 && i < 30; i++)); do
+    side_env move PGUP_RESET=1
+    : > "$out"
     pod_start "$test_name-up" 17 sh /scripts/side.sh
     # Half of them while it writes to the target.
-    for ((j = 0; i % 2 && j < 500; j++)); do said "$base/pods/$test_name-up/out" '"name":"load"' && break; nap 0.02; done
-    nap "$((RANDOM % 2)).$((RANDOM % 10))"
-    said "$base/pods/$test_name-up/out" '"event":"verified"' && break
+    for ((j = 0; i % 2 && j < 1500; j++)); do said "$out" '"name":"load"' && break; nap 0.02; done
+    nap "$((i % 2 ? 0 : RANDOM % 2)).$((RANDOM % 10))"
+    said "$out" '"event":"analyzed"' || done=$((done + 1))
     pod_kill "$test_name-up"
-    done=$((done + 1))
   done
-  pod_wait "$test_name-up" || :
-  said "$base/pods/$test_name-up/out" '"event":"analyzed"' || side analyzed move > /dev/null
+  is "$done" 10 kills
+  side analyzed move PGUP_RESET=1 > /dev/null
   carried
   echo "killed $done times"
+}
+
+# begins_with SAID...: a pod with the dump on the volume says this before it dumps or loads, and is killed there.
+begins_with() {
+  local i out=$base/pods/$test_name-up/out
+  side_env move PGUP_RESET=1 "${kept[@]}"
+  : > "$out"
+  pod_start "$test_name-up" 17 sh /scripts/side.sh
+  for ((i = 0; i < 1500; i++)); do said "$out" "$1" && break; pod_running "$test_name-up" || break; nap 0.02; done
+  pod_kill "$test_name-up"
+  said "$out" "$1" || { cat "$out"; return 1; }
+}
+kept=(PGUP_DUMP=/vol/dumps/pg-upgrade-1 PGUP_DUMP_KEEP=1)
+
+# A dump that is kept is taken again as long as it holds what the old server holds, and only then.
+dump_kept() {
+  own_network
+  side_old v13 13
+  side_new 17
+  mkdir "$vol/dumps"
+  chown "$uid:$uid" "$vol/dumps"
+  side_env move
+  begins_with '"name":"load"'
+  begins_with '"name":"take the dump of before"'
+  side analyzed move PGUP_RUN=r2 PGUP_RUNS=r1 "${kept[@]}" > /dev/null
+  said "$base/pods/$test_name-up/out" 'take the dump of before'
+  is "$(member "$(event loaded)" 'dump | .sealed and .bytes > 50000')" true 'what is said of it'
+  carried
+  # Statistics are no data.
+  old_query app "analyze"
+  begins_with '"name":"take the dump of before"'
+  # Neither rows nor their number tell of this one.
+  old_query app "update items set note = 'changed' where id = 1"
+  begins_with 'the old server may have been written to since'
+  begins_with '"name":"load"'
+  old_query postgres "alter database app rename to renamed"
+  begins_with 'it is of other databases'
+  old_query postgres "alter database renamed rename to app"
+  begins_with '"name":"load"'
+  printf x >> "$vol/dumps/pg-upgrade-1/globals.sql"
+  begins_with 'globals.sql is corrupted'
 }
 
 # Another administrator takes the place of the old superuser, and a role gets a password that is hashed anew.
@@ -209,20 +255,77 @@ another_admin() {
   side_new 17 "ad min"
   old_query app "create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
     grant select on items to legacy; create role other; create table lent(n int); alter table lent owner to other; grant select on lent to postgres;
-    alter default privileges in schema public grant select on tables to legacy; grant other to postgres"
-  refused role_map look PGUP_MAP_OLD=nobody "PGUP_MAP_NEW=ad min"
+    alter default privileges in schema public grant select on tables to legacy; grant other to postgres; create role \"m\"\"a'p \$(id)\" createdb login; create role near; alter table items owner to \"m\"\"a'p \$(id)\";
+    grant insert on lent to near, \"m\"\"a'p \$(id)\", legacy; grant postgres to \"m\"\"a'p \$(id)\"; grant update (n) on lent to \"m\"\"a'p \$(id)\""
+  new_query postgres 'create role "z new"'
+  mkdir "$vol"/ts-{old,new}
+  chown "$uid:$uid" "$vol"/ts-*
+  old_query postgres "create tablespace \"f a'st\" location '/vol/ts-old'; alter tablespace \"f a'st\" set (random_page_cost = 2); grant create on tablespace \"f a'st\" to legacy"
+  old_query app "create table spaced tablespace \"f a'st\" as select 1 as n; create index on spaced(n) tablespace \"f a'st\""
+  side_env look
+  is "$(member "$(side refused look)" 'detail | contains("f a'"'"'st")')" true 'the tablespace that lacks'
+  side ready look PGUP_NO_TABLESPACES=1 > /dev/null
+  new_query postgres "create tablespace \"f a'st\" location '/vol/ts-new'"
+  refused role_map look "PGUP_MAPS=nobody=ad min"
   side_env look
   mkdir "$base/pods/$test_name-up/plan/login/roles"
   printf 'pa"ss w%s' "'ord" > "$base/pods/$test_name-up/plan/login/roles/legacy"
-  side analyzed move PGUP_MAP_OLD=postgres "PGUP_MAP_NEW=ad min" > /dev/null
+  side analyzed move "PGUP_MAPS=postgres=ad min=m\"a'p \$(id)=z new" > /dev/null
   is "$(member "$(event verified)" differences)" 0 differences
-  is "$(new_query app "select count(*) from pg_roles where rolname = 'postgres'")" 0 'no role is left'
-  is "$(new_query app "select string_agg(distinct pg_get_userbyid(relowner), ',' order by pg_get_userbyid(relowner)) from pg_class where oid >= 16384 and relkind = 'r'")" 'ad min,other' owners
+  is "$(new_query app "select count(*), min(spcname) from pg_class c join pg_tablespace t on t.oid = reltablespace where relname like 'spaced%'")" "2|f a'st" tablespaces
+  is "$(new_query app "select count(*) from pg_roles where rolname = 'postgres' or rolname like 'm\"%'")" 0 'no role is left'
+  is "$(new_query app "select string_agg(distinct pg_get_userbyid(relowner), ',' order by pg_get_userbyid(relowner)) from pg_class where oid >= 16384 and relkind = 'r'")" 'ad min,other,z new' owners
+  is "$(new_query app "select has_table_privilege('z new', 'lent', 'insert'), has_column_privilege('z new', 'lent', 'n', 'update'), pg_has_role('z new', 'ad min', 'member')")" 't|t|t' 'grants of the second'
   is "$(new_query app "select has_table_privilege('ad min', 'lent', 'select'), relacl::text like '%ad min%' from pg_class where relname = 'lent'")" 't|t' grants
   is "$(new_query app "select defaclrole::regrole::text from pg_default_acl")" '"ad min"' 'default privileges'
   is "$(new_query app "select left(rolpassword, 5) from pg_authid where rolname = 'legacy'")" SCRAM password
   # shellcheck disable=SC2016
   is "$(pod_exec "$test_name-new" env PGPASSWORD="pa\"ss w'ord" PGDATABASE=postgres "$(bin 17)/psql" -XAtqw -h 127.0.0.1 -p "$new_port" -U legacy -c 'select 1')" 1 login
+}
+
+# An administrator as managed servers have them: no superuser. What it cannot load is found before.
+weak_admin() {
+  own_network
+  side_old v13 13
+  side_new "$1" cloud
+  as_cloud() { admin=cloud new_query "$@"; }
+  as_cloud postgres "create role \"ad min\" login createrole createdb password 'new:pass'; create database rdsadmin; revoke connect on database rdsadmin from public"
+  local grants=('legacy in pg_monitor')
+  (($1 >= 16)) || grants=()
+  admin='ad min' weak=("PGUP_MAPS=postgres=ad min")
+  old_query app "create extension postgres_fdw; create role boss superuser bypassrls; grant boss to app; alter role legacy set log_statement = 'all';
+    create extension hstore; alter table items owner to legacy; create schema theirs authorization app; create table theirs.lent as select '\"a\"=>\"b\"'::hstore as h;
+    alter table theirs.lent owner to legacy; grant select on theirs.lent to boss; create function theirs.f() returns int language sql as 'select 1';
+    alter function theirs.f() owner to \"o'b\"\"r=\\ \$(id)\"; alter default privileges for role app in schema theirs grant select on tables to legacy;
+    create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
+    create function theirs.leaks() returns int language sql leakproof as 'select 1'"
+  local said
+  said=$(side refused look)
+  is "$(member "$said" 'detail | contains("--role-map postgres=ad min")')" true 'a superuser is none there'
+  said=$(side refused look "${weak[@]}")
+  is "$(member "$said" detail)" 'only a superuser can load these of database app: event trigger noted, leakproof function theirs.leaks()' beyond
+  old_query app "drop event trigger noted; drop function theirs.leaks()"
+  said=$(side refused look "${weak[@]}")
+  is "$(member "$said" detail)" 'ad min may not make extension postgres_fdw of database app' extension
+  old_query app "drop extension postgres_fdw"
+  old_query postgres "create table kept(n int)"
+  said=$(side refused look "${weak[@]}")
+  is "$(member "$said" 'detail | contains("database postgres of the source holds")')" true 'in the database that every server has'
+  old_query postgres "drop table kept"
+  said=$(side ready look "${weak[@]}")
+  is "$(member "$said" 'removed | join(" ")') $(member "$said" 'weak.roles | join(" ")') $(member "$said" 'weak.grants | join(" ")')" "log_statement boss ${grants[*]}" 'what is said before'
+  is "$(as_cloud postgres "$side_traces")" 0 'look writes nothing'
+  side analyzed move "${weak[@]}" > /dev/null
+  is "$(member "$(event verified)" differences)" 0 differences
+  is "$(member "$(event analyzed)" analyzed)" true statistics
+  is "$(as_cloud app "select pg_get_userbyid(c.relowner), n.nspname from pg_class c join pg_namespace n on n.oid = relnamespace where relname in ('items', 'lent', 'big') order by 2, relname" | tr '\n' ' ')" 'ad min|public legacy|public legacy|theirs ' owners
+  is "$(as_cloud app "select count(*) from items")" 3000 rows
+  is "$(as_cloud postgres "select rolsuper from pg_roles where rolname = 'boss'")" f 'no superuser'
+  is "$(as_cloud postgres "select count(*) from pg_roles where rolname in ('postgres', 'kubectl_pg_upgrade')")" 0 'no role is left'
+  is "$(as_cloud app "select (select count(*) from pg_default_acl), has_schema_privilege('boss', 'theirs', 'create'), has_database_privilege('boss', 'app', 'create')")" '1|f|f' 'no privilege is left'
+  # Once more, over what was loaded: also what it made itself.
+  side analyzed move "${weak[@]}" PGUP_RESET=1 > /dev/null
+  is "$(as_cloud app "select count(*) from theirs.lent")" 1 'loaded again'
 }
 
 t 'side by side 13 to 17' side_by_side v13 13 17
@@ -231,4 +334,6 @@ t 'side by side refuses wrong pairs' wrong_pairs
 t 'side by side refuses an empty source' empty_source
 t 'side by side sees writes' written_to
 t 'side by side killed' side_killed
+t 'side by side with a dump that is kept' dump_kept
 t 'side by side with another administrator' another_admin
+t 'side by side with an administrator that is no superuser' weak_admin 17

@@ -11,6 +11,7 @@ use crate::commands::runs::{self, Run};
 use crate::discover::target::Found;
 use crate::discover::{self, Namespace};
 use crate::error::{Exit, Failure, Result};
+use crate::facts::instance::InstanceFacts;
 use crate::facts::server::ServerFacts;
 use crate::facts::surroundings::Surroundings;
 use crate::k8s::names;
@@ -187,7 +188,7 @@ async fn steps(
         login: superuser,
         jobs: args.jobs.unwrap_or(2),
     };
-    fits(session, found, server, on_claim?)?;
+    fits(session, facts, server, on_claim?)?;
     Ok(vec![
         Step::DumpClaim {
             place: place.clone(),
@@ -201,7 +202,7 @@ async fn steps(
 /// Where it goes: to the place of a dump of this run that was begun and not finished, else to one of its own.
 fn place(
     session: &Session,
-    facts: &crate::facts::instance::InstanceFacts,
+    facts: &InstanceFacts,
     server: &ServerFacts,
     claim: &DumpClaim,
     existing: Option<&Run>,
@@ -221,14 +222,17 @@ fn place(
 }
 
 /// What the checks of the claim say.
-fn fits(
+///
+/// # Errors
+/// Exit code 3 when it cannot take the dump.
+pub(in crate::commands) fn fits(
     session: &Session,
-    found: &Found,
+    instance: &InstanceFacts,
     server: ServerFacts,
     claim: crate::facts::dump_claim::DumpClaimFacts,
 ) -> Result<()> {
     let input = CheckInput {
-        instance: found.facts.clone(),
+        instance: instance.clone(),
         server: Some(server),
         target: None,
         access: None,
