@@ -115,7 +115,8 @@ pub async fn run(args: &CleanupArgs, session: &Session, out: &mut dyn Write) -> 
             human_duration(args.min_age)
         )));
     }
-    let steps = steps(&leftovers, &all);
+    let records: Vec<&Record> = all.iter().map(|run| &run.record).collect();
+    let steps = steps(&leftovers, &records);
     if session
         .is_dry_run(&args.act, &found.facts, "cleanup", &steps)
         .await?
@@ -325,15 +326,21 @@ async fn directory_sizes(
     sizes
 }
 
-fn steps(leftovers: &[Leftover], all: &[Run]) -> Vec<Step> {
+fn steps(leftovers: &[Leftover], records: &[&Record]) -> Vec<Step> {
     let files: Vec<String> = leftovers
         .iter()
         .filter(|l| l.object.is_none() && l.dump.is_none())
         .map(|l| l.run.clone())
         .collect();
     let mut steps = Vec::new();
-    if !files.is_empty() && !all.is_empty() {
-        steps.push(Step::RemoveFiles { runs: files });
+    if !files.is_empty() && !records.is_empty() {
+        let tablespaces = records.iter().any(|record| {
+            files.contains(&record.run) && record.upgrade.as_ref().is_some_and(|u| u.tablespaces)
+        });
+        steps.push(Step::RemoveFiles {
+            runs: files,
+            tablespaces,
+        });
     }
     steps.extend(leftovers.iter().filter_map(|l| l.dump.clone()));
     steps.extend(
@@ -386,5 +393,50 @@ impl Report for LeftoverList<'_> {
             .filter_map(|l| l.object.as_ref())
             .map(|o| format!("{}/{}", o.kind.to_lowercase(), o.name))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::upgrade::{decide, tests as sample};
+
+    #[test]
+    fn tablespaces_of_an_older_run_are_reached_by_the_pod_of_the_newest() {
+        let (instance, server, target) = sample::facts(false, true, true);
+        let upgrade = decide(&sample::request(), &instance, &server, &target, true).unwrap();
+        let record = |run: &str, tablespaces| {
+            let mut record = Record::new(
+                run.into(),
+                crate::record::Asked::default(),
+                "me@here".into(),
+                Timestamp::UNIX_EPOCH,
+                instance.clone(),
+            );
+            record.upgrade = Some(crate::record::Upgrade {
+                tablespaces,
+                ..upgrade.clone()
+            });
+            record
+        };
+        let files_of = |run: &str| Leftover {
+            what: "files".into(),
+            run: run.into(),
+            bytes: None,
+            age: Duration::ZERO,
+            way_back: false,
+            object: None,
+            dump: None,
+        };
+        let (older, newer) = (record("pg-1", true), record("pg-2", false));
+        let needed = |runs: &[&str]| {
+            let leftovers: Vec<Leftover> = runs.iter().map(|run| files_of(run)).collect();
+            match steps(&leftovers, &[&older, &newer]).remove(0) {
+                Step::RemoveFiles { tablespaces, .. } => tablespaces,
+                other => panic!("{other}"),
+            }
+        };
+        assert!(needed(&["pg-1", "pg-2"]));
+        assert!(!needed(&["pg-2"]));
     }
 }

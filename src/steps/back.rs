@@ -114,11 +114,16 @@ pub(super) async fn from_snapshot(
 }
 
 /// Removes run directories from the volume by a pod beside the server.
-pub(super) async fn remove_files(acting: &mut Acting<'_>, runs: &[String]) -> Result<String> {
+pub(super) async fn remove_files(
+    acting: &mut Acting<'_>,
+    runs: &[String],
+    tablespaces: bool,
+) -> Result<String> {
     let node = acting.record.instance.pod.as_ref().map(|p| p.node.clone());
     let errand = Errand {
         env: BTreeMap::from([("PGUP_REMOVE".to_owned(), runs.join(" "))]),
         node: node.as_deref(),
+        tablespaces,
         ..Errand::new("remove")
     };
     let result = errand.run(acting).await?.last;

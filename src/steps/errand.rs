@@ -32,6 +32,8 @@ pub(super) struct Errand<'a> {
     pub(super) dump_claim: Option<&'a str>,
     /// The claim to work on is new and empty.
     pub(super) empty_claim: bool,
+    /// Tablespaces are needed that the run itself may not have.
+    pub(super) tablespaces: bool,
     /// The old server's programs are needed.
     pub(super) old_programs: bool,
     /// The node to run on, where the volume is in use.
@@ -61,6 +63,7 @@ impl<'a> Errand<'a> {
             live_claim: None,
             dump_claim: None,
             empty_claim: false,
+            tablespaces: false,
             old_programs: true,
             node: None,
             owner: None,
@@ -134,7 +137,7 @@ impl<'a> Errand<'a> {
             gid: self.owner.map_or(upgrade.gid, |(_, gid)| gid),
             groups: &groups,
             claim: self.claim.or(own.map(|c| c.id.name.as_str())),
-            mirror: pod::mirror(acting.record),
+            mirror: pod::mirror(acting.record, self.tablespaces),
             snapshot_claim: self.snapshot_claim,
             live_claim: self.live_claim,
             dump_claim: self.dump_claim.map(|claim| DumpMount {

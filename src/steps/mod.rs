@@ -249,6 +249,9 @@ pub enum Step {
     RemoveFiles {
         /// Names of run directories.
         runs: Vec<String>,
+        /// One of the runs has an archive with tablespaces, which has directories in their locations, too.
+        #[serde(default)]
+        tablespaces: bool,
     },
     /// Deletes an object that this tool made.
     Delete {
@@ -375,7 +378,9 @@ impl Step {
             Self::DumpClaim { place, uid, gid } => dump::make_room(acting, place, *uid, *gid).await,
             Self::TakeDump { place, source } => take::dump(acting, place, source).await,
             Self::RemoveDump { place, uid, gid } => dump::remove(acting, place, *uid, *gid).await,
-            Self::RemoveFiles { runs } => back::remove_files(acting, runs).await,
+            Self::RemoveFiles { runs, tablespaces } => {
+                back::remove_files(acting, runs, *tablespaces).await
+            }
             Self::Delete { object } => back::delete(acting, object).await,
         }
     }
@@ -455,7 +460,7 @@ impl fmt::Display for Step {
                 write!(f, "let {service} lead to {}", service::words(&to.selector))
             }
             Self::AwaitStatistics { .. } => f.write_str("optimizer statistics of the new server"),
-            Self::RemoveFiles { runs } => {
+            Self::RemoveFiles { runs, .. } => {
                 write!(f, "remove the files of {} from the volume", runs.join(", "))
             }
             Self::Delete { object } => write!(f, "delete {object}"),

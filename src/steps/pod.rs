@@ -61,7 +61,7 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             gid: upgrade.gid,
             groups: &groups,
             claim: claim.as_deref(),
-            mirror: mirror(acting.record),
+            mirror: mirror(acting.record, false),
             snapshot_claim: None,
             live_claim: None,
             dump_claim: dump_claim(upgrade),
@@ -106,9 +106,9 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
     }
 }
 
-/// Where the server has the data claim, when pods of ours need it there for its tablespaces.
-pub(super) fn mirror(record: &Record) -> Option<(&str, &str)> {
-    let needed = record.upgrade.as_ref().is_some_and(|u| u.tablespaces);
+/// Where the server has the data claim, when pods of ours need it there: for the run's tablespaces, or for those of others.
+pub(super) fn mirror(record: &Record, others: bool) -> Option<(&str, &str)> {
+    let needed = others || record.upgrade.as_ref().is_some_and(|u| u.tablespaces);
     let instance = &record.instance;
     needed.then_some((instance.mount_path.as_str(), instance.sub_path.as_str()))
 }
