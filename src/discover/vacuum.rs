@@ -8,7 +8,10 @@ use crate::k8s::K8s;
 use crate::record::Upgrade;
 use crate::vacuum::{Event, Report};
 
-const VACUUM: &str = include_str!("../scripts/vacuum.sh");
+const VACUUM: &str = concat!(
+    include_str!("../scripts/collations.sh"),
+    include_str!("../scripts/vacuum.sh")
+);
 /// The script says that it is alive about every ten seconds, so one connection need not last for the whole work.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(1800);
 /// A connection that breaks is made again this often without a new line between.

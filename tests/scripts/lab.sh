@@ -88,7 +88,7 @@ sql() {
 script() {
   local uid=$1 major=$2 name=$3
   shift 3
-  as "$uid" "$major" sh -c "$(cat "$scripts/sql.sh" "$scripts/$name")" sh "$@"
+  as "$uid" "$major" sh -c "$(cat "$scripts"/{sql,collations}.sh "$scripts/$name")" sh "$@"
 }
 
 # busybox MAJOR: the tools of Alpine's images in /busybox of that root, for LAB_PATH.
