@@ -58,11 +58,13 @@ start_loading() {
     tail -n 15 "$BOX/test.log"
     return 1
   }
-  write_behind >/dev/null 2>&1 &
+  write_behind &
 }
 
 # write_behind: what is loaded goes to the disk while more is loaded, so that little is left for the end. Ends with the server.
 write_behind() {
+  # A redirection of the call would leave a copy of the pipe, whose reader waits for its end, in this shell.
+  exec >/dev/null 2>&1
   while sleep 0.2 && [ -e "$NEW/postmaster.pid" ]; do sync -f "$NEW"; done
 }
 
