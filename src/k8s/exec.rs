@@ -15,19 +15,20 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
+mod lines;
+mod stdin;
+
+use lines::Lines;
+use stdin::{FRAME, write};
+
 use super::{ApiError, K8s};
 
 /// Most that [`K8s::exec`] keeps of stdout, bytes; more is an error.
 pub const OUTPUT_LIMIT: usize = 8 << 20;
 /// How much of the end of stderr is kept, bytes.
 const STDERR_KEPT: usize = 64 << 10;
-/// Longest line given to `on_line`, bytes; a longer one comes in pieces.
-const LINE_LIMIT: usize = 1 << 20;
-const PING_EVERY: Duration = Duration::from_secs(10);
 /// A connection on which nothing arrives for this long, pongs included, is dead.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
-/// Stdin goes out in frames of this size, so that output is read in between.
-const FRAME: usize = 16 << 10;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -458,87 +459,6 @@ const NEVER_STARTED: [&str; 8] = [
     "unable to upgrade connection",
     "error dialing backend",
 ];
-
-/// Sends stdin and its end, then later words and pings; ends only with an error.
-async fn write<S>(
-    out: &mut S,
-    stdin: Option<&[u8]>,
-    closes: bool,
-    mut words: Option<UnboundedReceiver<String>>,
-) -> WsError
-where
-    S: Sink<Message, Error = WsError> + Unpin,
-{
-    let sending = async {
-        if let Some(stdin) = stdin {
-            for chunk in stdin.chunks(FRAME) {
-                out.feed(stdin_frame(chunk)).await?;
-            }
-            if closes {
-                out.feed(Message::Binary(vec![CLOSE, STDIN].into())).await?;
-            }
-            // One flush: the end of a short stdin travels with it.
-            out.flush().await?;
-        }
-        let mut pings = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-        loop {
-            let word = async {
-                match &mut words {
-                    Some(words) => words.recv().await,
-                    None => None,
-                }
-            };
-            let message = tokio::select! {
-                Some(word) = word => stdin_frame(word.as_bytes()),
-                _ = pings.tick() => Message::Ping(Vec::new().into()),
-            };
-            out.send(message).await?;
-        }
-    };
-    let result: Result<std::convert::Infallible, WsError> = sending.await;
-    match result {
-        Ok(never) => match never {},
-        Err(error) => error,
-    }
-}
-
-fn stdin_frame(bytes: &[u8]) -> Message {
-    let mut frame = Vec::with_capacity(bytes.len() + 1);
-    frame.push(STDIN);
-    frame.extend_from_slice(bytes);
-    Message::Binary(frame.into())
-}
-
-/// Splits bytes into lines.
-#[derive(Default)]
-struct Lines {
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    fn push(&mut self, mut bytes: &[u8], on_line: &mut impl FnMut(&str)) {
-        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
-            self.rest.extend_from_slice(&bytes[..end]);
-            self.flush(on_line);
-            bytes = &bytes[end + 1..];
-        }
-        self.rest.extend_from_slice(bytes);
-        if self.rest.len() > LINE_LIMIT {
-            self.flush(on_line);
-        }
-    }
-
-    fn flush(&mut self, on_line: &mut impl FnMut(&str)) {
-        on_line(&String::from_utf8_lossy(&self.rest));
-        self.rest.clear();
-    }
-
-    fn finish(&mut self, on_line: &mut impl FnMut(&str)) {
-        if !self.rest.is_empty() {
-            self.flush(on_line);
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;
