@@ -39,6 +39,8 @@ whole_snapshot() {
     STEP=none
     names
     journal_read
+    # Another run's placed cluster is the one that the copy is wanted for.
+    if [ "$STEP" = placed ] && [ "$JOURNAL" != "$snap_work/$RUN/journal" ]; then continue; fi
     case $STEP in
       guard | guarded | pg_upgrade | upgraded | place | placed | back | back-left | lost)
         if [ "$STEP" = lost ] || ! can_go_back gone; then

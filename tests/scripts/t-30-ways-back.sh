@@ -123,6 +123,10 @@ adopt_before() {
   before=$(template_facts v13)
   # As a snapshot of a running server: a pid file, recovery to be done.
   cp -a --reflink=auto "$vol" "$snap"
+  # An earlier run has ended on this volume.
+  mkdir -p "$snap/.pg-upgrade/r0"
+  echo '1 placed ;' > "$snap/.pg-upgrade/r0/journal"
+  chown -R "$uid:$uid" "$snap/.pg-upgrade"
   server_stop "$test_name-old"
   worker_env 13 17 link
   bundle
