@@ -7,7 +7,7 @@ pub(super) const CHECK: Check = Check {
     id: "data-directory-name",
     title: "No part of the data directory's path is the old version's number",
     why: "The new cluster takes the old one's place in the same directory and PGDATA stays as it is, so such a path tells a version that is not there any more; the old cluster is in the archive",
-    mend: "Nothing needs to be done; who wants another name gives it later, while the server is down: PGDATA and the directory at once",
+    mend: "Nothing needs to be done; --data-directory gives the new cluster a directory of its own name",
     severity: Severity::Info,
     waivable: false,
     concerns: Concerns::Contents,
@@ -18,13 +18,23 @@ pub(super) const CHECK: Check = Check {
 fn run(live: &Live<'_>) -> Vec<Finding> {
     let directory = &live.server.data_directory;
     let old = live.server.version.major.to_string();
-    if live.to == live.server.version.major || directory.split('/').all(|part| part != old) {
+    if live.input.placement.is_some()
+        || live.to == live.server.version.major
+        || directory.split('/').all(|part| part != old)
+    {
         return Vec::new();
     }
-    vec![Finding::info(format!(
-        "data directory {directory} keeps its name, with the {old} in it, and holds PostgreSQL {} afterwards; PGDATA stays as it is",
-        live.to
-    ))]
+    let new = live.to.to_string();
+    let parts = directory.split('/');
+    let next: Vec<&str> = parts
+        .map(|part| if part == old { &new } else { part })
+        .collect();
+    vec![
+        Finding::info(format!(
+            "data directory {directory} keeps its name, with the {old} in it, and holds PostgreSQL {new} afterwards; PGDATA stays as it is"
+        ))
+        .fix(format!("where the name shall follow: --data-directory {}", next.join("/"))),
+    ]
 }
 
 #[cfg(test)]
@@ -47,6 +57,8 @@ mod tests {
                 found[0].message.contains("holds PostgreSQL 17"),
                 "{found:?}"
             );
+            let next = format!("--data-directory {}", versioned.replace("13", "17"));
+            assert!(found[0].fix.ends_with(&next), "{found:?}");
         }
         let mut same = at("/vol/13");
         same.request.to = Some(13);

@@ -51,6 +51,7 @@ mod logical_slots;
 mod made_with;
 mod managed_by;
 mod mule_internal;
+mod new_data_directory;
 mod newest_minor;
 mod newline_names;
 mod not_null_inheritance;
@@ -197,6 +198,7 @@ pub const ALL: &[Check] = &[
     data_directory_owner::CHECK,
     data_directory_mode::CHECK,
     data_directory_name::CHECK,
+    new_data_directory::CHECK,
     wal_directory::CHECK,
     volume::CHECK,
     transfer_mode::CHECK,

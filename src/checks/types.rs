@@ -8,6 +8,7 @@ use crate::facts::server::ServerFacts;
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
 use crate::plan::crossing::Crossing;
+use crate::plan::place::Placement;
 use crate::postgres::initdb::Wish;
 use crate::postgres::query::Query;
 use crate::postgres::version::MajorVersion;
@@ -152,6 +153,8 @@ pub struct CheckInput {
     pub dry_run: Vec<DryRun>,
     /// What changes with the family of the image; `None` when it stays, or cannot be told yet.
     pub crossing: Option<Crossing>,
+    /// The directory that the new cluster shall have, where it is not the old one's.
+    pub placement: Option<Placement>,
     /// What was asked for.
     pub request: Request,
 }

@@ -83,6 +83,9 @@ pub struct UpgradeOptions {
     /// Where the dump of --method dump or side-by-side lies and is kept: a claim of this name, or one of this size that the run makes
     #[arg(long, value_name = "NAME|SIZE", value_parser = values::dump_claim)]
     pub dump_claim: Option<DumpClaim>,
+    /// Directory of the new cluster, on the data claim, such as /data/17 after /data/16; PGDATA follows (default: the old one's place)
+    #[arg(long, value_name = "DIR", value_parser = values::directory)]
+    pub data_directory: Option<String>,
     /// Parallel jobs of `pg_upgrade` and vacuumdb (default: one for each processor the server may use)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,

@@ -88,6 +88,7 @@ impl SideArgs {
             (options.outage_budget.is_some(), "--outage-budget"),
             (options.verify == Verify::Quick, "--verify quick"),
             (options.old_image.is_some(), "--old-image"),
+            (options.data_directory.is_some(), "--data-directory"),
             (
                 options.made_with != MadeWithArgs::default(),
                 "--encoding, --locale, --locale-provider or --data-checksums",

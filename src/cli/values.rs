@@ -60,6 +60,19 @@ fn word(text: &str, signs: &str, what: &str) -> Result<String, String> {
     }
 }
 
+/// An absolute path without ways around.
+pub(super) fn directory(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let path = text.strip_suffix('/').unwrap_or(text);
+    let part = |part: &str| !["", ".", ".."].contains(&part) && part.chars().all(legal);
+    match path.strip_prefix('/') {
+        Some(rest) if rest.split('/').all(part) => Ok(path.to_owned()),
+        _ => Err(format!(
+            "{text:?} is not an absolute path of letters, digits, dots, dashes and underscores, such as /data/17"
+        )),
+    }
+}
+
 /// `on` or `off`.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
@@ -108,6 +121,24 @@ pub(super) fn app(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn directories_are_absolute_and_plain() {
+        assert_eq!(directory("/data/17/"), Ok("/data/17".to_owned()));
+        for wrong in [
+            "",
+            "/",
+            "data/17",
+            "/data//17",
+            "/data/../17",
+            "/data/./17",
+            "/a b",
+            "/a'b",
+            "/$(id)",
+        ] {
+            assert!(directory(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn majors_are_plain_numbers() {

@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use super::Session;
 use super::survey::Probe;
+use crate::cli::options::UpgradeOptions;
 use crate::discover::schema::{self, Wanted};
 use crate::discover::target::Found;
 use crate::discover::target_image;
 use crate::error::{Exit, Failure, Result};
 use crate::exec::store::instance_label;
+use crate::facts::instance::InstanceFacts;
 use crate::facts::server::ServerFacts;
 use crate::facts::target::{SchemaFacts, TargetFacts};
 use crate::k8s::{K8s, names};
@@ -31,21 +33,27 @@ pub(super) async fn look(
     found: &Found,
     server: Option<&ServerFacts>,
     image: &str,
-    to: Option<u32>,
+    options: &UpgradeOptions,
     probe: Probe,
 ) -> Result<TargetFacts> {
+    let to = options.to;
     let expected = to
         .or_else(|| Some(u32::from(image::major(image)?.number())))
         .unwrap_or(0);
-    let schema = probe == Probe::Schema;
-    let refused = match run(session, found, server, image, expected, schema).await? {
+    let place = options.data_directory.as_deref();
+    let wanted = Asked {
+        image,
+        schema: probe == Probe::Schema,
+        place: place.and_then(|place| plan::volume_path(&found.facts, place).ok()),
+    };
+    let refused = match run(session, found, server, &wanted, expected).await? {
         Ok(facts) => return Ok(facts),
         Err(refused) => refused,
     };
     let holds = refused["found"].as_str().unwrap_or_default();
     let major = holds.split('.').next().and_then(|m| m.parse::<u32>().ok());
     if let (None, Some(major)) = (to, major)
-        && let Ok(facts) = run(session, found, server, image, major, schema).await?
+        && let Ok(facts) = run(session, found, server, &wanted, major).await?
     {
         return Ok(facts);
     }
@@ -61,6 +69,15 @@ pub(super) async fn look(
         Failure::refused(format!("image {image} cannot be the target: {what}"))
             .hint("nothing was changed; name another image with --image"),
     )
+}
+
+/// What the pod is to look into.
+struct Asked<'a> {
+    image: &'a str,
+    /// The schema is tried in a scratch server.
+    schema: bool,
+    /// Where the new cluster shall be, on the volume, when not in the old one's place.
+    place: Option<String>,
 }
 
 /// What the pod is told, and what is dumped for it.
@@ -101,15 +118,30 @@ fn task(name: &str, server: Option<&ServerFacts>, to: u32, schema: bool) -> Task
     task
 }
 
+/// Where the volume has what the pod looks at.
+fn on_volume(
+    instance: &InstanceFacts,
+    server: &ServerFacts,
+    asked: &Asked<'_>,
+) -> Result<BTreeMap<String, String>> {
+    let data = plan::volume_path(instance, &server.data_directory).map_err(Failure::refused)?;
+    let place = asked.place.clone();
+    let place = place.map(|place| ("PGUP_PLACE".to_owned(), place));
+    Ok(place
+        .into_iter()
+        .chain([("PGUP_DATA".to_owned(), data)])
+        .collect())
+}
+
 /// Runs the pod beside the server; gives its facts, or the event in which it refused.
 async fn run(
     session: &Session,
     found: &Found,
     server: Option<&ServerFacts>,
-    image: &str,
+    asked: &Asked<'_>,
     to: u32,
-    schema: bool,
 ) -> Result<Result<TargetFacts, Value>> {
+    let image = asked.image;
     let k8s = &session.k8s;
     let instance = &found.facts;
     let step = session.ui.step(format!("look into {image} and the volume"));
@@ -123,12 +155,9 @@ async fn run(
     let uid = owner.and_then(|c| c.dir_uid).map_or(999, i64::from);
     let gid = owner.and_then(|c| c.dir_gid).map_or(999, i64::from);
     let shared = !plan::is_cold(instance);
-    let mut task = task(&name, server, to, schema);
+    let mut task = task(&name, server, to, asked.schema);
     if let Some(server) = server.filter(|_| shared) {
-        task.env.insert(
-            "PGUP_DATA".to_owned(),
-            plan::volume_path(instance, &server.data_directory).map_err(Failure::refused)?,
-        );
+        task.env.extend(on_volume(instance, server, asked)?);
     }
     let groups: Vec<i64> = instance.fs_group.into_iter().collect();
     let claim = instance

@@ -4,6 +4,7 @@ mod bring_up;
 pub mod cleanup;
 pub mod completion;
 mod dry_run;
+mod flags;
 mod given;
 pub mod history;
 mod image_probe;

@@ -79,7 +79,7 @@ pub(super) fn tell(session: &Session, record: &Record) {
     let target = record.target();
     let container = &record.instance.container;
     let changed = upgrade.template.is_some();
-    let pgdata = match &upgrade.set_pgdata {
+    let pgdata = match upgrade.new_pgdata() {
         _ if changed => " and the pod template as below".to_owned(),
         Some(dir) => format!(" and env PGDATA={dir}"),
         None => String::new(),
@@ -181,7 +181,7 @@ fn values(record: &Record, upgrade: &Upgrade, release: &str) -> String {
              #   primary: with what follows in containerSecurityContext, extraEnvVars, extraVolumes, extraVolumeMounts, command and args,\n\
              #     and the commands of probes in customLivenessProbe, customReadinessProbe and customStartupProbe (with their timings)\n",
         );
-    } else if upgrade.set_pgdata.is_some() {
+    } else if upgrade.new_pgdata().is_some() {
         text.push_str("#   and the variable PGDATA as it follows\n");
     }
     text

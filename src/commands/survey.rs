@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::checks::{self, CheckInput, Finding};
-use crate::cli::options::{MadeWithArgs, Method, TargetArgs, Transfer, UpgradeOptions};
-use crate::commands::{dry_run, image_probe, rbac};
+use crate::cli::options::{Method, TargetArgs, UpgradeOptions};
+use crate::commands::{dry_run, flags, image_probe, rbac};
 use crate::discover::clients;
 use crate::discover::image_files;
 use crate::discover::managed;
@@ -15,13 +15,14 @@ use crate::exec::Store;
 use crate::facts::clients::Clients;
 use crate::facts::dump_claim::DumpClaimFacts;
 use crate::facts::instance::{Family, InstanceFacts, OwnerKind};
-use crate::facts::server::{LocaleProvider, ServerFacts};
+use crate::facts::server::ServerFacts;
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
 use crate::k8s::K8s;
 use crate::k8s::access::Access;
 use crate::k8s::names;
 use crate::plan::crossing::{self, Crossing};
+use crate::plan::place::{self, Placement};
 use crate::plan::rehearse as rehearsal;
 use crate::plan::upgrade::{self as plan, Request};
 use crate::postgres::image;
@@ -81,8 +82,8 @@ pub(super) async fn survey(
     options: &UpgradeOptions,
     probe: Probe,
 ) -> Result<Survey> {
-    only_known_checks(options)?;
-    suits_method(options)?;
+    flags::only_known_checks(options)?;
+    flags::suits_method(options)?;
     let k8s = &session.k8s;
     let step = session.ui.step("find the instance and its clients");
     let (namespace, found) = find(k8s, target_args, options.to).await?;
@@ -112,7 +113,7 @@ pub(super) async fn survey(
         &found.facts.workload.name,
         &k8s.now().strftime("%y%m%d-%H%M%S").to_string(),
     ]);
-    let request = request(run, image.clone(), options);
+    let mut request = request(run, image.clone(), options);
     let mut tried = match (&server, probe) {
         (None, _) | (_, Probe::Nothing) => Vec::new(),
         (Some(server), _) => dry_run::upgrade_pod(k8s, &found, server, &request).await?,
@@ -125,19 +126,20 @@ pub(super) async fn survey(
         _ if unsupported.is_some() => None,
         // What refuses the upgrade pod refuses the probe: the finding says more than the probe's failure.
         _ if refused => None,
-        (server, probe) => Some(
-            image_probe::look(session, &found, server.as_ref(), &image, options.to, probe).await?,
-        ),
+        (server, probe) => {
+            Some(image_probe::look(session, &found, server.as_ref(), &image, options, probe).await?)
+        }
     };
+    let placement = placement(&found, server.as_ref(), target.as_ref(), &image, options);
+    let place = placement.as_ref().and_then(|found| found.place.clone());
+    // On a copy another name makes no difference, and nobody there could make the directory.
+    request.place = place.filter(|_| !matches!(probe, Probe::Copy(_)));
     let pgdata_is_set = target::environment(&found.container).contains_key("PGDATA");
     let upgrade = match (&server, &target) {
         (Some(server), Some(target)) => {
             plan::decide(&request, &found.facts, server, target, pgdata_is_set)
         }
-        (None, _) => Err("no server runs, so nothing is known about its databases".to_owned()),
-        (_, None) if unsupported.is_some() => Err(unsupported.unwrap_or_default()),
-        (_, None) if refused => Err("the API server would refuse the upgrade pod".to_owned()),
-        (_, None) => Err("the target image was not looked into (--read-only)".to_owned()),
+        (server, _) => Err(undecided(server.is_some(), unsupported, refused)),
     };
     let crossing = read_crossing(k8s, &found, server.as_ref(), target.as_ref(), &image).await?;
     let upgrade = match upgrade {
@@ -159,6 +161,7 @@ pub(super) async fn survey(
         surroundings,
         dry_run: tried,
         crossing: crossing.clone(),
+        placement,
         request: checks::Request {
             to: options.to,
             image: image.clone(),
@@ -180,6 +183,20 @@ pub(super) async fn survey(
         crossing,
         upgrade,
     })
+}
+
+/// Why there is no plan, where not both sides are known.
+fn undecided(server_runs: bool, unsupported: Option<String>, refused: bool) -> String {
+    let why = if !server_runs {
+        "no server runs, so nothing is known about its databases"
+    } else if let Some(why) = unsupported {
+        return why;
+    } else if refused {
+        "the API server would refuse the upgrade pod"
+    } else {
+        "the target image was not looked into (--read-only)"
+    };
+    why.to_owned()
 }
 
 fn with_crossing(crossing: Option<&Crossing>, upgrade: Upgrade) -> Upgrade {
@@ -210,6 +227,24 @@ async fn read_crossing(
     Ok(Some(crossing::decide(
         pod, instance, server, target, &files,
     )))
+}
+
+/// The directory that the new cluster shall have, when it shall not be the old one's.
+fn placement(
+    found: &Found,
+    server: Option<&ServerFacts>,
+    target: Option<&TargetFacts>,
+    image: &str,
+    options: &UpgradeOptions,
+) -> Option<Placement> {
+    let directory = options.data_directory.as_deref()?;
+    place::decide(
+        directory,
+        &found.workload.pod,
+        &found.facts,
+        server?,
+        (image, target),
+    )
 }
 
 /// Where the sessions of clients come from.
@@ -259,51 +294,6 @@ async fn find(k8s: &K8s, args: &TargetArgs, to: Option<u32>) -> Result<(Namespac
     Ok((namespace, found))
 }
 
-/// Flags of one method are refused with another.
-fn suits_method(options: &UpgradeOptions) -> Result<()> {
-    if options.method == Method::SideBySide {
-        return Err(Failure::usage(
-            "--method side-by-side is one of run and of preflight; nothing was changed",
-        ));
-    }
-    if options.method == Method::Dump && options.transfer != Transfer::Auto {
-        return Err(Failure::usage(
-            "--transfer is pg_upgrade's: --method dump has no transfer mode",
-        ));
-    }
-    if options.method != Method::Dump && options.made_with != MadeWithArgs::default() {
-        return Err(Failure::usage(
-            "--encoding, --locale, --locale-provider and --data-checksums need --method dump: pg_upgrade keeps all of them",
-        ));
-    }
-    if let (Some(provider @ (LocaleProvider::Libc | LocaleProvider::Icu)), None) =
-        (options.made_with.locale_provider, &options.made_with.locale)
-    {
-        return Err(Failure::usage(format!(
-            "--locale-provider {0} needs --locale: {0} has many, and those of another provider are not among them",
-            provider.as_str()
-        )));
-    }
-    if options.method != Method::Dump && options.dump_claim.is_some() {
-        return Err(Failure::usage(
-            "--dump-claim is where the dump of --method dump or side-by-side lies: say --method too",
-        )
-        .hint("nothing was changed"));
-    }
-    Ok(())
-}
-
-fn only_known_checks(options: &UpgradeOptions) -> Result<()> {
-    let wrong = checks::wrong_ids(&options.ignore_checks);
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(
-        Failure::usage(format!("--ignore-checks: {}", wrong.join("; ")))
-            .hint("preflight --list-checks lists the checks; nothing was changed"),
-    )
-}
-
 /// The steps of the plan, of which some make copies of the data.
 fn steps_with_copies(
     request: &Request,
@@ -346,6 +336,7 @@ fn left_alone(found: Found, options: &UpgradeOptions) -> Survey {
         surroundings: Surroundings::default(),
         dry_run: Vec::new(),
         crossing: None,
+        placement: None,
         request: checks::Request {
             to: options.to,
             image: image.clone(),
@@ -384,6 +375,7 @@ fn request(run: String, image: String, options: &UpgradeOptions) -> Request {
         snapshot: options.snapshot.clone(),
         verify: options.verify.as_str().to_owned(),
         dump_claim: options.dump_claim.clone(),
+        place: None,
     }
 }
 

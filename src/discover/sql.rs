@@ -110,7 +110,7 @@ pub(super) fn with_prelude(script: &str) -> Vec<u8> {
 }
 
 /// Runs a script behind the prelude that knows the way in.
-pub(super) async fn run(
+pub(crate) async fn run(
     k8s: &K8s,
     pod: &str,
     container: &str,

@@ -141,6 +141,8 @@ pub struct VolumeFacts {
     pub writable_parent: Option<bool>,
     /// The uid may make entries in the data directory.
     pub writable_data: Option<bool>,
+    /// What is where the new cluster shall be: `free`, `taken`, `foreign` or `closed`; `None` when it was not asked for.
+    pub place: Option<String>,
     /// Files can be cloned; `None` when it was not tried.
     pub reflink: Option<bool>,
     /// Two directory entries can be exchanged by rename; `None` when it was not tried.

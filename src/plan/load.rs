@@ -50,6 +50,7 @@ pub fn decided(mut upgrade: Upgrade, load: Load) -> Upgrade {
     }
     // The image finds its data where it has found it.
     upgrade.set_pgdata = None;
+    upgrade.place = None;
     let text = load.given.needed.saturating_sub(MARGIN) / 3 * 2;
     upgrade.estimate_ms = 8000 + text / PACE;
     upgrade.rehearsed = false;

@@ -6,6 +6,7 @@ pub mod crossing;
 pub mod dump;
 pub mod load;
 pub mod outlook;
+pub mod place;
 pub mod quiesce;
 pub mod rehearse;
 pub mod restore;

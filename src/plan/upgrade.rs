@@ -10,7 +10,7 @@ use crate::facts::target::TargetFacts;
 use crate::k8s::names;
 use crate::postgres::initdb::Wish;
 use crate::postgres::upgrade_args;
-use crate::record::{self, DUMP, DumpPlace, LOAD, Phase, Upgrade};
+use crate::record::{self, DUMP, DumpPlace, LOAD, Phase, Place, Upgrade};
 use crate::steps::Step;
 
 /// Seconds that the new server may take to be ready.
@@ -41,6 +41,8 @@ pub struct Request {
     pub verify: String,
     /// `--dump-claim`.
     pub dump_claim: Option<DumpClaim>,
+    /// Where the new cluster goes, when that is not the old one's directory.
+    pub place: Option<Place>,
 }
 
 /// Chooses the transfer mode.
@@ -138,12 +140,14 @@ pub fn decide(
     // Beside the data directory when that is possible, so that base backups do not copy the archive.
     // An image with another C library has another user, to whom its entrypoint gives the data directory and all in it (70 of
     // docker-library's Alpine, 999 of its Debian): the archive must be in it to change hands with it.
+    // With a directory of its own for the new cluster, both are made by the server's container.
     let beside = data != instance.mount_path
         && server.container.libc().is_musl() == target.libc.is_musl()
-        && target
-            .volume
-            .as_ref()
-            .is_some_and(|v| v.writable_parent == Some(true));
+        && (request.place.is_some()
+            || target
+                .volume
+                .as_ref()
+                .is_some_and(|v| v.writable_parent == Some(true)));
     let parent = |path: &str| {
         path.rsplit_once('/')
             .map(|(parent, _)| parent.to_owned())
@@ -181,8 +185,12 @@ pub fn decide(
         volume_run_directory: format!("{volume_work}/{WORK_DIRECTORY}/{}", request.run),
         volume_data_directory: volume_data,
         // The official image looks in /var/lib/postgresql/18/docker from 18 on (docker-library/postgres Dockerfile).
-        set_pgdata: (instance.family == Family::DockerLibrary && to >= 18 && !pgdata_is_set)
-            .then(|| data.to_owned()),
+        set_pgdata: (instance.family == Family::DockerLibrary
+            && to >= 18
+            && !pgdata_is_set
+            && request.place.is_none())
+        .then(|| data.to_owned()),
+        place: request.place.clone(),
         template: None,
         uid,
         gid,
@@ -281,10 +289,7 @@ pub fn steps(
             level: level.to_owned(),
         },
     );
-    let mut steps = Vec::new();
-    if let Some(place) = &upgrade.dump {
-        steps.push((Phase::Prepare, dump_claim(place, upgrade)));
-    }
+    let mut steps = rooms(upgrade);
     if is_cold(instance) {
         steps.extend(quiesce.into_iter().map(|s| (Phase::Quiesce, s)));
         if instance.pod.is_some() {
@@ -366,6 +371,17 @@ pub fn steps(
         steps.push((Phase::Upgrade, Step::Release { name: pod }));
     }
     steps
+}
+
+/// Room beside what the server uses, for what shall not lie in its data directory.
+fn rooms(upgrade: &Upgrade) -> Vec<(Phase, Step)> {
+    let directory = upgrade.place.as_ref().map(|place| Step::NewDirectory {
+        directory: place.directory.clone(),
+    });
+    let dump = upgrade.dump.as_ref();
+    let claim = dump.map(|place| dump_claim(place, upgrade));
+    let steps = directory.into_iter().chain(claim);
+    steps.map(|step| (Phase::Prepare, step)).collect()
 }
 
 /// Makes the dump's own claim usable.

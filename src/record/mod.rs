@@ -134,6 +134,9 @@ pub struct Upgrade {
     /// `PGDATA` to set in the template, when the new image would look elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_pgdata: Option<String>,
+    /// Where the new cluster is placed, when that is not the data directory of the old one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
     /// What else changes in the pod template with the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateChange>,
@@ -169,6 +172,19 @@ pub struct Upgrade {
     /// The server has tablespaces of users, which pods of ours find by the server's own paths.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tablespaces: bool,
+}
+
+/// A directory of its own for the new cluster; the old one's keeps a guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// The directory in the server's container.
+    pub directory: String,
+    /// The same, below `/vol` in a pod of ours.
+    pub volume_directory: String,
+    /// `PGDATA` in the template before, where it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pgdata: Option<String>,
 }
 
 /// One volume snapshot of the run.

@@ -7,7 +7,7 @@ use super::Upgrade;
 
 /// Two strategic merge patches of a pod template's spec, each the exact inverse of the other.
 ///
-/// No value of an environment variable that was there before is in either.
+/// No value of an environment variable that was there before is in either, but that of `PGDATA`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateChange {
     /// What is changed.
@@ -17,13 +17,16 @@ pub struct TemplateChange {
 }
 
 impl TemplateChange {
-    /// The variable `PGDATA` of a container that has none.
-    pub fn set_pgdata(container: &str, directory: &str) -> Self {
+    /// The variable `PGDATA` of a container that has this value, or none.
+    pub fn set_pgdata(container: &str, directory: &str, before: Option<&str>) -> Self {
         let variable =
             |variable: Value| json!({"containers": [{"name": container, "env": [variable]}]});
         Self {
             forward: variable(json!({"name": "PGDATA", "value": directory})),
-            back: variable(json!({"name": "PGDATA", "$patch": "delete"})),
+            back: variable(match before {
+                Some(before) => json!({"name": "PGDATA", "value": before}),
+                None => json!({"name": "PGDATA", "$patch": "delete"}),
+            }),
         }
     }
 
@@ -36,9 +39,19 @@ impl TemplateChange {
 impl Upgrade {
     /// What changes in the pod template besides the image.
     pub fn change(&self, container: &str) -> Option<TemplateChange> {
-        let pgdata = self.set_pgdata.as_ref();
-        let pgdata = pgdata.map(|directory| TemplateChange::set_pgdata(container, directory));
+        let before = self
+            .place
+            .as_ref()
+            .and_then(|place| place.pgdata.as_deref());
+        let pgdata = self.new_pgdata();
+        let pgdata = pgdata.map(|new| TemplateChange::set_pgdata(container, new, before));
         self.template.clone().or(pgdata)
+    }
+
+    /// `PGDATA` as the template has it afterwards, where that changes.
+    pub fn new_pgdata(&self) -> Option<&str> {
+        let place = self.place.as_ref().map(|place| place.directory.as_str());
+        place.or(self.set_pgdata.as_deref())
     }
 }
 

@@ -1,7 +1,7 @@
 # The old data directory of another volume, a copy made from a snapshot, takes the place of the present one.
 # shellcheck shell=dash disable=SC2034,SC2154
 
-ADOPT=none ADOPT_FAILED=''
+ADOPT=none ADOPT_FAILED='' PRESENT=''
 
 adopt_note() {
   clock
@@ -13,12 +13,12 @@ adopt_note() {
 adopt_read() {
   [ -e "$WORK/adopt-journal" ] || return 0
   printf '\n' >>"$WORK/adopt-journal"
-  while read -r _ step a b _; do
-    case "$a$b" in
+  while read -r _ step a b c _; do
+    case "$a$b$c" in
       *';') ;;
       *) continue ;;
     esac
-    case $step in leave) ADOPT_FAILED=$a ;; esac
+    case $step in leave) ADOPT_FAILED=$a PRESENT=${b%;} ;; esac
     ADOPT=$step
   done <"$WORK/adopt-journal"
 }
@@ -26,7 +26,9 @@ adopt_read() {
 # whole_snapshot: whatever moment the copy is of, its old cluster ends up in its data directory. Prints nothing but refusals:
 # a result of the copy's own way back, on stderr too, would be taken for this run's.
 whole_snapshot() {
+  if [ "$PLACE" != "$DATA" ]; then snap_place=${PGUP_SNAP_PLACE:-/snap${PLACE#/vol}}; else snap_place=; fi
   DATA=${PGUP_SNAP_DATA:-/snap${DATA#/vol}}
+  PLACE=${snap_place:-$DATA}
   snap_work=${PGUP_SNAP_WORK:-/snap${PGUP_WORK#/vol}}
   # The links of a copy lead to the tablespaces of the original.
   for entry in "$DATA"/pg_tblspc/* "$snap_work"/*/old-"$FROM"/pg_tblspc/*; do
@@ -98,7 +100,9 @@ adopt() {
   restored=$WORK/restored-$FROM
   case $ADOPT in
     none | copy)
-      if [ -e "$DATA/postmaster.pid" ] && [ -z "${PGUP_GONE:-}" ]; then refuse server_running "$DATA/postmaster.pid exists"; fi
+      for present in "$DATA" "$PLACE"; do
+        if [ -e "$present/postmaster.pid" ] && [ -z "${PGUP_GONE:-}" ]; then refuse server_running "$present/postmaster.pid exists"; fi
+      done
       snap_rc=0
       snapshot_ready || snap_rc=$?
       [ "$snap_rc" = 0 ] || {
@@ -136,21 +140,26 @@ adopt() {
       ADOPT_FAILED=failed-$adopt_n
       adopt_n=$((adopt_n + 1))
     done
-    adopt_note leave "$ADOPT_FAILED"
+    # Which of the two has the cluster that gives way is told once: its first rename hides it.
+    PRESENT=data
+    if [ -e "$PLACE/global" ]; then PRESENT=place; fi
+    adopt_note leave "$ADOPT_FAILED" "$PRESENT"
   fi
   if [ "$ADOPT" = leave ]; then
     mkdir -p "$WORK/$ADOPT_FAILED" "$DATA"
     # An empty data directory would be initialised by the next pod that starts.
     if [ ! -e "$DATA/PG_VERSION" ]; then cp -p "$restored/PG_VERSION" "$DATA/PG_VERSION"; fi
-    if [ -e "$DATA/postmaster.pid" ] && [ -n "${PGUP_GONE:-}" ] && [ -e "$DATA/global" ]; then mv "$DATA/postmaster.pid" "$WORK/postmaster.pid.stale"; fi
-    if ! leave "$DATA" "$WORK/$ADOPT_FAILED"; then
-      enter "$WORK/$ADOPT_FAILED" "$DATA" || :
-      sync "$DATA"
+    present=$DATA
+    if [ "$PRESENT" = place ]; then present=$PLACE; fi
+    if [ -e "$present/postmaster.pid" ] && [ -n "${PGUP_GONE:-}" ] && [ -e "$present/global" ]; then mv "$present/postmaster.pid" "$WORK/postmaster.pid.stale"; fi
+    if ! leave "$present" "$WORK/$ADOPT_FAILED"; then
+      enter "$WORK/$ADOPT_FAILED" "$present" || :
+      sync "$present"
       adopt_note copied
-      refuse server_running "a server came up on $DATA"
+      refuse server_running "a server came up on $present"
     fi
-    if [ ! -e "$WORK/$ADOPT_FAILED/PG_VERSION" ]; then cp -p "$DATA/PG_VERSION" "$WORK/$ADOPT_FAILED/"; fi
-    sync "$DATA" "$WORK/$ADOPT_FAILED"
+    if [ ! -e "$WORK/$ADOPT_FAILED/PG_VERSION" ]; then cp -p "$present/PG_VERSION" "$WORK/$ADOPT_FAILED/"; fi
+    sync "$present" "$DATA" "$WORK/$ADOPT_FAILED"
     adopt_note left
   fi
   if [ "$ADOPT" = left ]; then

@@ -2,8 +2,8 @@
 # shellcheck shell=dash disable=SC2034,SC2154
 
 is_untouched() {
-  [ -e "$DATA/global/pg_control" ] || return 0
-  [ "$(cksum <"$DATA/global/pg_control")" = "$FINGERPRINT" ]
+  [ -e "$PLACE/global/pg_control" ] || return 0
+  [ "$(cksum <"$PLACE/global/pg_control")" = "$FINGERPRINT" ]
 }
 
 # can_go_back GONE: sets WHY and DETAIL when not.
@@ -29,17 +29,17 @@ can_go_back() {
     }
   fi
   STALE_BACK=0
-  if [ -e "$DATA/postmaster.pid" ]; then STALE_BACK=1; fi
+  if [ -e "$PLACE/postmaster.pid" ]; then STALE_BACK=1; fi
   if [ "$1" = gone ]; then return 0; fi
-  control_state "$DATA" || STATE=
-  if [ -e "$DATA/postmaster.pid" ] || [ "$STATE" != 1 ]; then
+  control_state "$PLACE" || STATE=
+  if [ -e "$PLACE/postmaster.pid" ] || [ "$STATE" != 1 ]; then
     # A pid file beside a clean state is what a forced end leaves; a living server changes one or the other at once.
     if [ "$STATE" = 1 ]; then
       sleep 1
-      control_state "$DATA" || STATE=
+      control_state "$PLACE" || STATE=
       [ "$STATE" != 1 ] || return 0
     fi
-    WHY=server_running DETAIL="a server runs on $DATA or was not stopped cleanly"
+    WHY=server_running DETAIL="a server runs on $PLACE or was not stopped cleanly"
     return 1
   fi
 }
@@ -57,7 +57,7 @@ go_back() {
     return 0
   fi
   MOVED=0
-  # 1: new entries are in the data directory; 2: it holds the guard alone; 0: some of the old cluster's may still be there.
+  # 1: new entries are in their place; 2: the data directory holds the guard alone; 0: some of the old cluster's may still be there.
   case $STEP in
     place | placed) MOVED=1 ;;
     guarded | pg_upgrade | upgraded) MOVED=2 ;;
@@ -86,22 +86,23 @@ go_back_on() {
     if [ -e "$NEW" ] && [ ! -e "$failed_dir" ]; then mv "$NEW" "$failed_dir"; fi
     mkdir -p "$failed_dir"
     if [ "$MOVED" = 1 ]; then
-      if [ "$STALE_BACK" = 1 ] && [ -e "$DATA/postmaster.pid" ]; then mv "$DATA/postmaster.pid" "$WORK/postmaster.pid.stale"; fi
+      if [ "$STALE_BACK" = 1 ] && [ -e "$PLACE/postmaster.pid" ]; then mv "$PLACE/postmaster.pid" "$WORK/postmaster.pid.stale"; fi
       leave_rc=0
-      leave "$DATA" "$failed_dir" || leave_rc=$?
+      leave "$PLACE" "$failed_dir" || leave_rc=$?
       if [ "$leave_rc" -ne 0 ]; then
         # The new server came up meanwhile: it stays.
-        enter "$failed_dir" "$DATA"
+        enter "$failed_dir" "$PLACE"
         note placed
-        journal_sync "$DATA"
-        refused server_running "a server came up on $DATA"
+        journal_sync "$PLACE"
+        refused server_running "a server came up on $PLACE"
         return 0
       fi
-      read -r version <"$DATA/PG_VERSION" || version=
-      if [ "$version" = "$TO" ] && [ ! -e "$failed_dir/PG_VERSION" ]; then cp -p "$DATA/PG_VERSION" "$failed_dir/"; fi
-    elif [ "$MOVED" = 2 ]; then
-      strays "$DATA"
+      read -r version <"$PLACE/PG_VERSION" || version=
+      if [ "$version" = "$TO" ] && [ ! -e "$failed_dir/PG_VERSION" ]; then cp -p "$PLACE/PG_VERSION" "$failed_dir/"; fi
+      sync "$PLACE"
     fi
+    # The guard alone was to be there, unless the new cluster has just left it.
+    if [ "$MOVED" = 2 ] || { [ "$MOVED" = 1 ] && [ "$PLACE" != "$DATA" ]; }; then strays "$DATA"; fi
     sync "$DATA" "$failed_dir"
     note back-left
     journal_sync

@@ -78,6 +78,14 @@ enter() {
   [ -e "$enter_to/global/pg_control" ]
 }
 
+# is_free DIR: it holds the guard alone, PG_VERSION, for which no entrypoint initialises and no server starts; or nothing.
+is_free() {
+  for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    exists "$entry" || continue
+    [ "${entry##*/}" = PG_VERSION ] || return 1
+  done
+}
+
 # strays DIR: what is in a guard directory besides the guard belongs to nobody's data.
 strays() {
   for entry in "$1"/* "$1"/.[!.]* "$1"/..?* "$1/postmaster.pid"; do

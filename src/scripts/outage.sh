@@ -353,20 +353,29 @@ finish() {
   sync "$NEW"
   FINGERPRINT=$(cksum <"$NEW/global/pg_control")
   note upgraded "$FINGERPRINT"
+  take_place
+}
+
+# take_place: from here on the new cluster's entries leave its directory.
+take_place() {
   strays "$DATA"
+  if [ "$PLACE" != "$DATA" ] && ! is_free "$PLACE"; then
+    go_back place_failed "$PLACE is not empty any more"
+    return 0
+  fi
   note place
   journal_sync
   place
 }
 
 place() {
-  if ! enter "$NEW" "$DATA"; then
-    go_back place_failed "an entry of the new cluster cannot be moved into the data directory"
+  if ! enter "$NEW" "$PLACE"; then
+    go_back place_failed "an entry of the new cluster cannot be moved into $PLACE"
     return 0
   fi
   # A pod that mounted the claim meanwhile may have changed it.
-  chmod "$DATA_MODE" "$DATA"
-  sync "$DATA" "$NEW"
+  chmod "$DATA_MODE" "$PLACE"
+  sync "$PLACE" "$NEW"
   note placed
   journal_sync
   upgraded_result

@@ -110,6 +110,15 @@ check_data() {
   done
 }
 
+# check_place: the directory that the new cluster gets instead was made, with nothing but a guard in it.
+check_place() {
+  [ "$PLACE" != "$DATA" ] || return 0
+  [ -d "$PLACE" ] || refuse place_missing "$PLACE is not a directory"
+  [ -O "$PLACE" ] || refuse not_owner "$PLACE belongs to another user"
+  is_free "$PLACE" || refuse place_taken "$PLACE is not empty"
+  [ "$(stat -c %d "$PLACE")" = "$(stat -c %d "$DATA")" ] || refuse several_filesystems "$PLACE lies on another file system than $DATA"
+}
+
 check_reflink() {
   REFLINK=null
   [ "$TRANSFER" = clone ] || return 0
@@ -225,6 +234,7 @@ prepare() {
     0) [ "$C_CHECKSUMS" = 0 ] || refuse plan_stale "the old cluster has checksums, the plan says no" ;;
     1) [ "$C_CHECKSUMS" != 0 ] || refuse plan_stale "the old cluster has no checksums, the plan says yes" ;;
   esac
+  check_place
   as_asked
   note prepare "$FROM" "$TO" "$TRANSFER"
   journal_sync "$WORK"

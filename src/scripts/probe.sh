@@ -2,7 +2,7 @@
 # shellcheck shell=dash
 # Main container of the probe pod, NEW image: says what this image and this volume are. With PGUP_READONLY nothing is
 # written to the volume; without it one test file at a time, removed at once.
-# Env: PGUP_TO, PGUP_DATA, PGUP_FROM (where /pgo has the old programs), and that of schema.sh.
+# Env: PGUP_TO, PGUP_DATA, PGUP_PLACE, PGUP_FROM (where /pgo has the old programs), and that of schema.sh.
 # The capitals are set by lib.sh.
 # shellcheck disable=SC2153
 set -u
@@ -197,6 +197,22 @@ $CONTROL
 CONTROL_DATA
 }
 
+# place_state PATH: sets JSON to what the new cluster's own directory would find there.
+place_state() {
+  above=${1%/}
+  until [ -e "$above" ] || [ -L "$above" ]; do above=${above%/*}; done
+  state=free
+  if [ ! -d "$above" ] || ! try_write "$above"; then state=closed; fi
+  if [ "$above" = "${1%/}" ]; then
+    set -- "$above"/* "$above"/.[!.]* "$above"/..?*
+    for entry; do
+      if [ -e "$entry" ] && [ "${entry##*/}" != PG_VERSION ]; then state=taken; fi
+    done
+    [ -O "$above" ] || state=foreign
+  fi
+  json "$state"
+}
+
 volume() {
   case $PGUP_DATA in
     /*) data=${PGUP_DATA%/} ;;
@@ -273,11 +289,16 @@ volume() {
     control="{$CONTROL_MEMBERS}"
     if server_major "$old_bin"; then old_version=$MINOR; fi
   fi
+  place_seen=null
+  if [ -n "${PGUP_PLACE:-}" ]; then
+    place_state "$PGUP_PLACE"
+    place_seen=$JSON
+  fi
   state=null
   if control_state "$data"; then state=$STATE; fi
   bool test -O "$data"
   json "$data"
-  event volume "\"data\":$JSON,\"exists\":true,\"owner\":$BOOL,\"uid\":$(stat -c %u "$data"),\"gid\":$(stat -c %g "$data"),\"mode\":\"$(stat -c %a "$data")\",\"writable_parent\":$writable_parent,\"writable_data\":$writable_data,\"reflink\":$REFLINK,\"exchange\":$EXCHANGE,\"fstype\":\"$fstype\",\"free_bytes\":$free_bytes,\"total_bytes\":$total_bytes,\"free_inodes\":$free_inodes,\"total_inodes\":$total_inodes,\"data_bytes\":$((${kib:-0} * 1024)),\"data_files\":$files,\"pg_version\":\"$version\",\"old_version\":\"$old_version\",\"postmaster_pid\":$pid_file,\"state\":$state,\"wal_link\":$wal_link,\"wal_here\":$wal_here,\"tablespaces\":[$tablespaces],\"entries\":$entries,\"control\":$control"
+  event volume "\"data\":$JSON,\"exists\":true,\"owner\":$BOOL,\"uid\":$(stat -c %u "$data"),\"gid\":$(stat -c %g "$data"),\"mode\":\"$(stat -c %a "$data")\",\"writable_parent\":$writable_parent,\"writable_data\":$writable_data,\"place\":$place_seen,\"reflink\":$REFLINK,\"exchange\":$EXCHANGE,\"fstype\":\"$fstype\",\"free_bytes\":$free_bytes,\"total_bytes\":$total_bytes,\"free_inodes\":$free_inodes,\"total_inodes\":$total_inodes,\"data_bytes\":$((${kib:-0} * 1024)),\"data_files\":$files,\"pg_version\":\"$version\",\"old_version\":\"$old_version\",\"postmaster_pid\":$pid_file,\"state\":$state,\"wal_link\":$wal_link,\"wal_here\":$wal_here,\"tablespaces\":[$tablespaces],\"entries\":$entries,\"control\":$control"
 }
 
 # old_programs: where the copies of them are, when there is one.

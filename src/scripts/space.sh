@@ -57,10 +57,13 @@ removable() {
   [ -d "$PGUP_WORK" ] && [ ! -L "$PGUP_WORK" ] && [ -d "$PGUP_WORK/${1%%/*}" ] && [ ! -L "$PGUP_WORK/${1%%/*}" ]
 }
 
+# is_cluster DIR: a cluster is there.
+is_cluster() { [ -e "$1/global/pg_control" ] && [ -e "$1/PG_VERSION" ]; }
+
 # drop_spaces DIR: what the clusters that are archived there have in tablespaces, where the version in use has another directory.
 drop_spaces() {
   in_use=
-  read -r in_use <"$DATA/PG_VERSION" || :
+  if is_cluster "$PLACE"; then read -r in_use <"$PLACE/PG_VERSION" || :; else read -r in_use <"$DATA/PG_VERSION" || :; fi
   for cluster in "$1" "$1"/*; do
     if [ ! -f "$cluster/PG_VERSION" ] || [ -L "$cluster" ]; then continue; fi
     major=
@@ -91,9 +94,7 @@ remove() {
       *) refuse in_use "$name: the run is at step $STEP" ;;
     esac
     # What is in the work directory may be the only copy as long as this is not whole.
-    if [ ! -e "$DATA/global/pg_control" ] || [ ! -e "$DATA/PG_VERSION" ]; then
-      refuse in_use "$DATA is not a whole data directory"
-    fi
+    is_cluster "$PLACE" || is_cluster "$DATA" || refuse in_use "$DATA is not a whole data directory"
   done
   freed=0
   for name in $PGUP_REMOVE; do

@@ -62,6 +62,9 @@ case ${PGUP_DATA:=} in
   *) DATA=/vol/$PGUP_DATA ;;
 esac
 DATA=${DATA%/}
+# Where the new cluster is placed: the data directory, or the one that it gets instead.
+PLACE=${PGUP_PLACE:-$DATA}
+PLACE=${PLACE%/}
 WORK=$PGUP_WORK/$RUN
 SUPERUSER=${PGUP_SUPERUSER:-postgres}
 CTL=$BOX/ctl
@@ -397,10 +400,7 @@ resume_step() {
       attempt
       ;;
     upgraded)
-      strays "$DATA"
-      note place
-          journal_sync
-      place
+      take_place
       ;;
     place) place ;;
     placed)

@@ -11,6 +11,7 @@ mod dump;
 pub(crate) mod dump_access;
 mod errand;
 mod load;
+mod place;
 pub(crate) mod pod;
 mod rehearse;
 mod server;
@@ -42,6 +43,11 @@ pub enum Step {
     PreparePod {
         /// Name of the pod and of the ConfigMap with its scripts.
         name: String,
+    },
+    /// Makes a directory of its own for the new cluster, which no server can start in yet.
+    NewDirectory {
+        /// The directory in the server's container.
+        directory: String,
     },
     /// Writes dirty pages while clients still run: CHECKPOINT and sync.
     Sync,
@@ -308,6 +314,7 @@ impl Step {
         match self {
             Self::PreparePod { name } => pod::prepare(acting, name).await,
             Self::Release { name } => pod::release(acting, name).await,
+            Self::NewDirectory { directory } => place::make(acting, directory).await,
             Self::Sync => server::sync(acting).await,
             Self::Scale { workload, from, to } => {
                 clients::scale(acting, workload, *from, *to).await
@@ -391,6 +398,9 @@ impl fmt::Display for Step {
         match self {
             Self::PreparePod { .. } => {
                 f.write_str("prepare the new data directory beside the running server")
+            }
+            Self::NewDirectory { directory } => {
+                write!(f, "make {directory}, where the new cluster will be")
             }
             Self::Sync => f.write_str("write dirty pages to the volume"),
             Self::Scale { workload, from, to } => write!(f, "scale {workload} from {from} to {to}"),

@@ -141,6 +141,9 @@ pub(crate) fn worker_env(record: &Record, upgrade: &Upgrade) -> BTreeMap<String,
     ] {
         env.insert(name.to_owned(), value);
     }
+    if let Some(place) = &upgrade.place {
+        env.insert("PGUP_PLACE".to_owned(), place.volume_directory.clone());
+    }
     if let Some(place) = &upgrade.dump {
         let directory = format!("{DUMPS}/{}", place.directory);
         env.insert("PGUP_DUMP".to_owned(), directory);

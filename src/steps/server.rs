@@ -182,10 +182,13 @@ fn fast_shutdown(acting: &Acting<'_>) {
         pod.name.clone(),
         acting.record.instance.container.clone(),
     );
-    let directory = upgrade.data_directory.clone();
+    let old = upgrade.data_directory.clone();
+    let place = upgrade.place.as_ref().map(|place| place.directory.clone());
+    let directories = [old.clone(), place.unwrap_or(old)];
     tokio::spawn(async move {
-        let script = "read -r pid <\"$1/postmaster.pid\" && kill -INT \"$pid\"";
-        let argv = ["sh", "-c", script, "sh", directory.as_str()];
+        let script = "for dir; do if [ -e \"$dir/postmaster.pid\" ]; then read -r pid <\"$dir/postmaster.pid\" && exec kill -INT \"$pid\"; fi; done";
+        let [old, place] = &directories;
+        let argv = ["sh", "-c", script, "sh", place, old];
         // A pod that is gone already needs no signal.
         drop(
             k8s.exec(&pod, &container, &argv, None, Duration::from_secs(10))

@@ -13,6 +13,7 @@ mod list;
 mod load;
 mod load_down;
 mod operators;
+mod place;
 mod refusals;
 mod rehearse;
 mod rights;

@@ -60,7 +60,11 @@ SHIM
   echo certificate > "$data/server.crt"
   echo 'work_mem = 1MB' > "$data/conf.d/own.conf"
   echo opts > "$data/postmaster.opts"
-  chmod -R go-rwx "$data"
+  if [[ ${points_place:-} ]]; then
+    mkdir "$dir/vol/$points_place"
+    echo 17 > "$dir/vol/$points_place/PG_VERSION"
+  fi
+  chmod -R go-rwx "$dir"/vol/*
 }
 
 # point_worker DIR [NAME=VALUE...]: the worker in a process group of its own, output in DIR/out.
@@ -72,11 +76,18 @@ point_worker() {
   : > "$dir/out"
   setsid /usr/bin/env -i PATH="$dir/shim:$dir/newbin:$points_path" PGUP_RUN=r1 PGUP_DATA="$dir/vol/data" PGUP_WORK="$dir/vol/$points_work" \
     PGUP_FROM=13 PGUP_TO=17 PGUP_TRANSFER="$points_transfer" PGUP_BOX="$dir/box" PGUP_PGO="$dir/pgo" PGUP_PLAN="$dir/plan" \
-    PGUP_SNAP_DATA="$dir/snap/data" PGUP_SNAP_WORK="$dir/snap/$points_work" FAKE_FROM=13 FAKE_TO=17 POINT_COUNT="$dir/count" "$@" \
+    PGUP_SNAP_DATA="$dir/snap/data" PGUP_SNAP_WORK="$dir/snap/$points_work" \
+    ${points_place:+PGUP_PLACE="$dir/vol/$points_place" PGUP_SNAP_PLACE="$dir/snap/$points_place"} FAKE_FROM=13 FAKE_TO=17 POINT_COUNT="$dir/count" "$@" \
     sh -c 'echo $$ >"$POINT_COUNT.group"; exec "$0" "$@"' "${points_shell_words[@]}" "$scripts/worker.sh" >> "$dir/out" 2>> "$dir/err" &
   worker_pid=$!
   # Else the shell reports each death.
   disown
+}
+
+# lives PID: also a child that bash has not noticed the end of is dead.
+lives() {
+  local stat
+  { read -r stat < "/proc/$1/stat"; } 2> /dev/null && [[ ${stat##*)} != ' Z '* ]]
 }
 
 # point_event DIR NAME: waits for a line, fails when the worker has died.
@@ -84,7 +95,7 @@ point_event() {
   local i
   for ((i = 0; i < 3000; i++)); do
     said "$1/out" "\"event\":\"$2\"" && return 0
-    [[ -d /proc/$worker_pid ]] || { said "$1/out" "\"event\":\"$2\""; return; }
+    lives "$worker_pid" || { said "$1/out" "\"event\":\"$2\""; return; }
     nap 0.01
   done
   return 1
@@ -92,7 +103,7 @@ point_event() {
 
 point_stop() {
   if [[ -e $1/count.group ]]; then kill -9 -- "-$(<"$1/count.group")" 2> /dev/null || true; fi
-  while [[ -d /proc/$worker_pid ]]; do nap 0.005; done
+  while lives "$worker_pid"; do nap 0.005; done
 }
 
 point_ask() { PGUP_BOX=$1/box PGUP_CTL_TIMEOUT=20 sh "$scripts/ctl.sh" "${@:2}" > /dev/null; }
@@ -102,8 +113,8 @@ point_ping() {
   local ctl
   point_ask "$1" ping 2> /dev/null &
   ctl=$!
-  while [[ -d /proc/$ctl ]]; do
-    if [[ ! -d /proc/$worker_pid ]]; then kill "$ctl" 2> /dev/null || true; fi
+  while lives "$ctl"; do
+    if ! lives "$worker_pid"; then kill "$ctl" 2> /dev/null || true; fi
     nap 0.01
   done
   wait "$ctl" 2> /dev/null || true
@@ -112,9 +123,9 @@ point_ping() {
 # point_serves: the worker waits for commands after its result.
 point_serves() { [[ ${points_env[*]} != *PGUP_MODE=* ]]; }
 
-# tree DIR: every entry with kind, mode and content, but the work directory.
+# tree VOLUME: every entry of the data directories with kind, mode and content, but the work directory.
 tree() {
-  (cd "$1" && find . -path './.pg-upgrade' -prune -o \( -type f -printf '%P %m ' -exec md5sum {} \; \) -o -printf '%P %y %l %m\n') |
+  (cd "$1" && find . -name .pg-upgrade -prune -o \( -type f -printf '%P %m ' -exec md5sum {} \; \) -o -printf '%P %y %l %m\n') |
     sed 's/  .*//' | LC_ALL=C sort
 }
 
@@ -153,7 +164,7 @@ points() {
       killed=''
       local i
       for ((i = 0; i < 3000; i++)); do
-        if [[ ! -d /proc/$worker_pid ]]; then killed=1; break; fi
+        if ! lives "$worker_pid"; then killed=1; break; fi
         # An errand ends by itself.
         if point_serves && said "$dir/out" "\"outcome\":\"$points_outcome\""; then
           # The tidying afterwards has its points too.
@@ -174,7 +185,7 @@ points() {
       misses=0
       if [[ ! $killed ]]; then echo "point $k ($what): it lived on"; return 1; fi
       settle "$dir" || { echo "point $k $how ($what): no result"; tail -n 5 "$dir/out" "$dir/err"; return 1; }
-      tree "$dir/vol/data" > "$dir/tree"
+      tree "$dir/vol" > "$dir/tree"
       if ! cmp -s "$dir/tree" "$seed/end"; then
         if ! { [[ $points_back_too ]] && cmp -s "$dir/tree" "$seed/original"; }; then
           echo "point $k $how ($what), then:"
@@ -195,13 +206,13 @@ all_points() {
   local seed=$base/points-$test_name lane rc=0 pids=()
   points_outcome=$1
   point_world "$seed"
-  tree "$seed/vol/data" > "$seed/original"
+  tree "$seed/vol" > "$seed/original"
   ${points_seed:-seed_armed} "$seed"
   # The undisturbed run.
   cp -a "$seed" "$seed.reference"
   settle "$seed.reference" || { cat "$seed.reference"/{out,err}; return 1; }
   grep -q "\"outcome\":\"$points_outcome\"" "$seed.reference/out" || { cat "$seed.reference/out"; return 1; }
-  tree "$seed.reference/vol/data" > "$seed/end"
+  tree "$seed.reference/vol" > "$seed/end"
   if [[ $points_outcome != upgraded ]]; then cmp "$seed/original" "$seed/end" || return 1; fi
   for lane in 0 1; do
     points "$seed" $lane > "$seed.out-$lane" 2>&1 &
@@ -235,7 +246,7 @@ seed_snapshot() {
   cp -a "$1/vol" "$1/kept"
   point_worker "$1" POINT=24 POINT_HOW=half
   for ((i = 0; i < 1000; i++)); do
-    [[ -d /proc/$worker_pid ]] || break
+    lives "$worker_pid" || break
     nap 0.01
   done
   point_stop "$1"
@@ -265,6 +276,10 @@ adopt_points() {
   points_transfer=link points_work=$1 points_env=(PGUP_MODE=adopt) points_seed=seed_snapshot
   all_points restored
 }
+place_points() {
+  points_place=17
+  "$@"
+}
 busybox_points() {
   points_busybox=1
   upgrade_points "$@"
@@ -276,3 +291,6 @@ t 'death at every step, data directory is the mount' upgrade_points copy data/.p
 t 'death at every step of a failure' failure_points .pg-upgrade
 t 'death at every step of a go-back' back_points data/.pg-upgrade
 t 'death at every step of an adoption' adopt_points .pg-upgrade
+t 'death at every step, into another directory' place_points upgrade_points link .pg-upgrade
+t 'death at every step of a go-back from another directory' place_points back_points .pg-upgrade
+t 'death at every step of an adoption from another directory' place_points adopt_points .pg-upgrade

@@ -114,6 +114,7 @@ fn recorded_from(server: ServerFacts, to: &str) -> CheckInput {
         surroundings: Surroundings::default(),
         dry_run: Vec::new(),
         crossing: None,
+        placement: None,
     }
 }
 

@@ -131,6 +131,13 @@ const PROOFS: &[(&str, Proof)] = &[
     ("managed-by", CROWDED),
     ("old-passwords", FIFTEEN),
     ("mule-internal", EIGHTEEN),
+    (
+        "new-data-directory",
+        Cluster(
+            "place",
+            "a_directory_named_after_its_version_is_followed_by_one_of_the_next",
+        ),
+    ),
     ("newest-minor", Recorded("13", "17")),
     ("newline-names", Recorded("17-rich", "19")),
     ("not-null-inheritance", SEVENTEEN),

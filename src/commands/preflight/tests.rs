@@ -19,6 +19,7 @@ use crate::postgres::version::MajorVersion;
 /// What a survey of these facts would have come to.
 fn survey(mut input: CheckInput, clients: Clients) -> Survey {
     let request = Request {
+        place: None,
         run: "pg-1".to_owned(),
         image: input.request.image.clone(),
         transfer: "auto".to_owned(),

@@ -242,6 +242,7 @@ pub(in crate::commands) fn fits(
         },
         dry_run: Vec::new(),
         crossing: None,
+        placement: None,
         request: checks::Request {
             to: None,
             image: String::new(),

@@ -55,7 +55,7 @@ pub struct Issue {
 }
 
 impl Issue {
-    fn blocker(message: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(crate) fn blocker(message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             blocks: true,
             message: message.into(),

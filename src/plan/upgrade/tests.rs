@@ -6,6 +6,7 @@ use crate::plan::testing::quiesce;
 
 pub(crate) fn request() -> Request {
     Request {
+        place: None,
         run: "pg-1".into(),
         image: "docker.io/library/postgres:17".into(),
         transfer: "auto".into(),
