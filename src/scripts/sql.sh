@@ -24,7 +24,8 @@ env_or_file() {
 }
 
 find_psql() {
-  for PSQL in "$(command -v psql 2>/dev/null)" /opt/bitnami/postgresql/bin/psql /usr/local/bin/psql /usr/lib/postgresql/*/bin/psql /usr/pgsql-*/bin/psql; do
+  # Debian's psql in the PATH is a Perl script, which takes longer than most of what it is asked.
+  for PSQL in "/usr/lib/postgresql/${PG_MAJOR-}/bin/psql" "$(command -v psql 2>/dev/null)" /opt/bitnami/postgresql/bin/psql /usr/local/bin/psql /usr/lib/postgresql/*/bin/psql /usr/pgsql-*/bin/psql; do
     if [ -n "$PSQL" ] && [ -x "$PSQL" ]; then
       return 0
     fi

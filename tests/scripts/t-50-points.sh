@@ -6,19 +6,21 @@
 
 # point_world DIR NESTED: programs, shims and an old cluster.
 point_world() {
-  local dir=$1 tool
+  local dir=$1 tool shims='mv sync rm cp mkdir chmod rmdir cat cksum ln find'
   mkdir -p "$dir"/{newbin,shim,tools,pgo/oldbin,plan,vol/data}
   if [[ ${points_busybox:-} ]]; then
     cp "$(command -v busybox)" "$dir/tools/"
     for tool in $(busybox --list); do ln -s busybox "$dir/tools/$tool" 2> /dev/null || true; done
-    points_shell_words=("$dir/tools/busybox" sh) points_path=$dir/tools
+    points_path=$dir/tools
+    # This shell takes its own applets before what the PATH has, and functions before both.
+    points_shell_words=("$dir/tools/busybox" sh -c "$(for tool in $shims; do echo "$tool() { '$dir/shim/$tool' \"\$@\"; }"; done); . \"\$0\"")
   fi
   for tool in postgres initdb pg_ctl pg_upgrade; do cp "$here/fake.sh" "$dir/newbin/$tool"; done
   for tool in postgres pg_ctl pg_controldata pg_resetwal; do cp "$here/fake.sh" "$dir/pgo/oldbin/$tool"; done
   echo /oldbin > "$dir/pgo/bindir"
   echo '{}' > "$dir/pgo/complete"
   echo gone_setting > "$dir/plan/removed"
-  for tool in mv sync rm cp mkdir chmod rmdir cat cksum ln find; do
+  for tool in $shims; do
     cat > "$dir/shim/$tool" <<SHIM
 #!/bin/sh
 if [ -n "\${POINT:-}" ]; then

@@ -129,6 +129,7 @@ pub(crate) struct Server<'a> {
 const PSQL: &str = r#"user=${POSTGRES_USER:-postgres} file=$POSTGRES_PASSWORD_FILE
 if [ -d /opt/bitnami/scripts ] || [ "$user" = app ]; then user=postgres file=${POSTGRES_POSTGRES_PASSWORD_FILE:-$file}; fi
 export PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$file")}" PGUSER="$user" PGHOST=$(hostname -i) PGDATABASE="$1"
+PATH=/usr/lib/postgresql/$PG_MAJOR/bin:$PATH
 exec psql -XAtq -v ON_ERROR_STOP=1"#;
 
 impl<'a> Server<'a> {
