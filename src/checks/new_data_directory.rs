@@ -1,6 +1,7 @@
 //! The directory that the new cluster shall have can be its own.
 
 use super::{Check, CheckInput, Concerns, Finding, Run, Severity};
+use crate::plan::upgrade::WORK_DIRECTORY;
 
 /// The directory that the new cluster shall have can be its own.
 pub(super) const CHECK: Check = Check {
@@ -24,6 +25,15 @@ fn run(input: &CheckInput) -> Vec<Finding> {
         .map(|issue| Finding::blocker(issue.message.clone()).fix(issue.fix.clone()))
         .collect();
     let volume = input.target.as_ref().and_then(|t| t.volume.as_ref());
+    let earlier = volume.is_some_and(|v| v.entries.iter().any(|name| name == WORK_DIRECTORY));
+    if earlier {
+        findings.push(
+            Finding::blocker(
+                "files of earlier runs lie in the data directory, which the new cluster leaves behind",
+            )
+            .fix("kubectl pg-upgrade cleanup removes them"),
+        );
+    }
     let seen = volume.and_then(|volume| volume.place.as_deref());
     // What the data's own user may not make, the server's container does as root.
     let root = input
@@ -91,6 +101,11 @@ mod tests {
         let mut by_root = seen("closed");
         by_root.server.as_mut().unwrap().container.uid = Some(0);
         silent("new-data-directory", &by_root);
+        let mut used = seen("free");
+        let volume = used.target.as_mut().unwrap().volume.as_mut().unwrap();
+        volume.entries.push(".pg-upgrade".to_owned());
+        let found = fires("new-data-directory", &used);
+        assert!(found[0].message.contains("earlier runs"), "{found:?}");
         let mut named = seen("free");
         let issue = Issue::blocker("args name it", "say $(PGDATA)");
         named.placement.as_mut().unwrap().issues.push(issue);
