@@ -17,6 +17,8 @@ lab_enter() {
     rm -rf "$LAB"
     exit "$code"
   fi
+  # What killed servers leave in the shared memory goes with the namespace.
+  mount -t tmpfs tmpfs /dev/shm
   mkdir -p "$LAB/vol" "$LAB/roots"
   chown 999:999 "$LAB/vol"
   lab_passed=0 lab_failed=0
