@@ -171,6 +171,8 @@ pub(super) async fn down(acting: &mut Acting<'_>) -> Result<String> {
     Ok(String::new())
 }
 
+const FAST_SHUTDOWN: &str = include_str!("../scripts/fast-shutdown.sh");
+
 /// Asks the server for a fast shutdown beside the kubelet's own signal: an image without `STOPSIGNAL SIGINT` (Bitnami)
 /// gets SIGTERM, waits for its sessions to end, and is killed uncleanly after the grace period.
 fn fast_shutdown(acting: &Acting<'_>) {
@@ -186,9 +188,8 @@ fn fast_shutdown(acting: &Acting<'_>) {
     let place = upgrade.place.as_ref().map(|place| place.directory.clone());
     let directories = [old.clone(), place.unwrap_or(old)];
     tokio::spawn(async move {
-        let script = "for dir; do if [ -e \"$dir/postmaster.pid\" ]; then read -r pid <\"$dir/postmaster.pid\" && exec kill -INT \"$pid\"; fi; done";
         let [old, place] = &directories;
-        let argv = ["sh", "-c", script, "sh", place, old];
+        let argv = ["sh", "-c", FAST_SHUTDOWN, "sh", place, old];
         // A pod that is gone already needs no signal.
         drop(
             k8s.exec(&pod, &container, &argv, None, Duration::from_secs(10))

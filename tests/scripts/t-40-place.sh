@@ -34,6 +34,20 @@ into_another_place() {
   is "$(query "$test_name-new" 17 postgres 'show data_directory')" /vol/17
 }
 
+# Of two directories one has a server. Its own last words tell which of its ways to end it took.
+shut_down_fast() {
+  local i
+  data=/vol/13
+  instance v13 ext4
+  server_start "$test_name-old" 13
+  pod_exec "$test_name-old" sh -c "$(< "$scripts/fast-shutdown.sh")" sh /vol/17 /vol/13 < /dev/null
+  for ((i = 0; i < 200; i++)); do
+    if ! pod_running "$test_name-old"; then break; fi
+    nap 0.05
+  done
+  grep -q 'received fast shutdown request' "$base/pods/$test_name-old/err"
+}
+
 # used: the new server has written before it is given up.
 used() {
   query "$test_name-new" 17 app "update items set note = 'changed by 17'; create table only_in_17(i int)"
@@ -177,6 +191,7 @@ placed_and_removed() {
   data=/vol/17 same_facts "$test_name-again" 17 "$before"
 }
 
+t 'a fast shutdown, whichever directory the server has' shut_down_fast
 t 'into another directory, and back after use' place_and_back
 t 'into another directory, and a snapshot adopted' place_and_adopt
 t 'into another directory: adopt refuses shared files' place_adopt_shared
