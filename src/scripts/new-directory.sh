@@ -12,7 +12,7 @@ pgup_make() {
   mkdir -p "$1.pg-upgrade" 2>/dev/null || pgup_say refused place_not_writable "$1 cannot be made by user $(id -u) of the container"
   chmod 0700 "$1.pg-upgrade"
   if [ "$(id -u)" = 0 ]; then chown -R "$pgup_owner" "$1.pg-upgrade"; fi
-  mv "$1.pg-upgrade" "$1"
+  mv "$1.pg-upgrade" "$1" || pgup_say refused place_not_writable "$1 cannot be made from $1.pg-upgrade"
   sync "${1%/*}" 2>/dev/null || sync
 }
 
@@ -34,6 +34,8 @@ if [ ! -e "$2" ]; then
   (umask 022 && mkdir -p "${2%/*}" "$2.pg-upgrade") 2>/dev/null || pgup_say refused place_not_writable "$2 cannot be made by user $(id -u) of the container"
   echo "$3" >"$2.pg-upgrade/PG_VERSION"
   chmod 0600 "$2.pg-upgrade/PG_VERSION"
+  # An entrypoint initialises where PG_VERSION is empty: its text is on the disk before the directory has its name.
+  sync "$2.pg-upgrade/PG_VERSION" "$2.pg-upgrade" 2>/dev/null || sync
   pgup_make "$2"
 fi
 [ -e "$4" ] || pgup_make "$4"

@@ -39,5 +39,5 @@ pub(super) async fn make(acting: &mut Acting<'_>, directory: &str) -> Result<Str
         Exit::Failed,
         format!("{directory} is not the new cluster's: {why}"),
     )
-    .hint("the old server was not touched"))
+    .hint("the old server was not touched; name another directory with --data-directory, or leave it away"))
 }
