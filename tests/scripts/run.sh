@@ -297,15 +297,21 @@ worker() { pod_start "$test_name-up" "$to" "${shell_command[@]}" /scripts/worker
 # said FILE TEXT: the file holds the text.
 said() { [[ -e $1 && $(< "$1") == *"$2"* ]]; }
 
+# newest FILE NAME: the newest whole line of an event; a line that is just being written has no end yet.
+newest() {
+  local line found=''
+  while IFS= read -r line; do
+    [[ $line != *"\"event\":\"$2\""* ]] || found=$line
+  done < "$1"
+  [[ $found ]] && printf '%s\n' "$found"
+}
+
 # event NAME [SECONDS]: waits for a line of the worker, prints the newest one.
 event() {
   local out=$base/pods/$test_name-up/out i
   for ((i = 0; i < ${2:-30} * 50; i++)); do
-    if said "$out" "\"event\":\"$1\""; then
-      grep "\"event\":\"$1\"" "$out" | tail -n 1
-      return 0
-    fi
-    pod_running "$test_name-up" || { nap 0.05; grep "\"event\":\"$1\"" "$out" | tail -n 1 | grep . && return 0; echo "worker ended before $1"; return 1; }
+    if said "$out" "\"event\":\"$1\"" && newest "$out" "$1"; then return 0; fi
+    pod_running "$test_name-up" || { nap 0.05; newest "$out" "$1" && return 0; echo "worker ended before $1"; return 1; }
     nap 0.02
   done
   echo "no event $1"

@@ -25,6 +25,8 @@ cd "postgresql-$major".*/
 mkdir "$work/kernel"
 ln -s /usr/include/linux /usr/include/asm-generic "/usr/include/$(uname -m)-linux-gnu/asm" "$work/kernel/"
 ./configure -q CC=musl-gcc CFLAGS="-O1 -idirafter $work/kernel" --prefix=/usr/local --without-readline --without-zlib --without-icu
+# PostgreSQL's makefiles make their generated headers only where no other make is above them.
+unset MAKELEVEL MAKEFLAGS MFLAGS
 make -s -j"$(nproc)"
 make -s install DESTDIR="$root"
 for module in hstore pg_trgm citext pg_stat_statements postgres_fdw pageinspect; do make -s -C "contrib/$module" install DESTDIR="$root"; done
