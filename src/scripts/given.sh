@@ -25,7 +25,7 @@ broken() {
     *'unsupported version'*)
       refuse dump_newer "$GIVEN was made by a newer pg_dump than the $NEW_VERSION that would load it: $TAIL"
       ;;
-    *'in archive'* | *'find header for file'* | *'not appear to be a valid'*) refuse dump_foreign "$GIVEN is not a dump of PostgreSQL: $1: $TAIL" ;;
+    *'in archive'* | *'find header for file'* | *'precedes "toc.dat"'* | *'not appear to be a valid'*) refuse dump_foreign "$GIVEN is not a dump of PostgreSQL: $1: $TAIL" ;;
     *'support compression'* | *'compression not supported'* | *'compression is not supported'*)
       refuse dump_program "$GIVEN is compressed in a way that the pg_restore of this image was not built for: $TAIL; dump it again with -Z gzip"
       ;;

@@ -1,6 +1,6 @@
 //! Layouts of volumes, configuration and pods, each upgraded once.
 
-use crate::support::{Instance, Space, own_cluster};
+use crate::support::{Instance, OLDER_17, Space, own_cluster};
 
 fn upgrades(purpose: &str, instance: &Instance, to: u32) {
     let space = Space::new(purpose);
@@ -49,7 +49,7 @@ fn a_sidecar_holds_a_session_and_an_init_container_is_there() {
 #[test]
 fn the_volume_is_mounted_one_level_higher_as_images_of_18_want_it() {
     let pgdata = "env:\n            - {name: PGDATA, value: /var/lib/postgresql/17/docker}";
-    let instance = Instance::library("library-18", 17).with("env:", pgdata);
+    let instance = Instance::library("library-18", OLDER_17).with("env:", pgdata);
     let space = Space::new("layout18");
     let pg = space.install(&instance);
     pg.seed();

@@ -35,7 +35,7 @@ fn newest_bitnami_17_cannot_go_to_an_older_round_of_18() {
         return;
     }
     let space = Space::new("roundsb");
-    let pg = space.install(&Instance::bitnami("bitnami-statefulset", "17-security"));
+    let pg = space.install(&Instance::bitnami("bitnami-statefulset", 17));
     pg.sql("postgres", "CREATE TABLE t AS SELECT 1 AS x");
     space
         .plugin("run --image docker.io/bitnamilegacy/postgresql:18 -y")

@@ -1,6 +1,8 @@
 //! Every pair of versions in both image families, every transfer mode, and the way back from each.
 
-use crate::support::{App, Instance, Space, Writer, assert_same, own_cluster};
+use crate::support::{
+    App, Instance, OLDER_17, OLDER_BITNAMI_17, Space, Writer, assert_same, own_cluster,
+};
 
 /// What is written after an upgrade, to be gone after a restore.
 const WRITTEN_LATER: &str = "CREATE TABLE written_later AS SELECT generate_series(1, 1000) AS n;
@@ -98,7 +100,7 @@ fn library_17_goes_to_18_by_swap_and_back_by_the_snapshot() {
         return;
     }
     let space = Space::new("swap");
-    let pg = space.install(&Instance::library("library-statefulset", 17));
+    let pg = space.install(&Instance::library("library-statefulset", OLDER_17));
     pg.seed();
     let before = pg.fingerprint();
     pg.upgrades(18, "--transfer swap");
@@ -116,7 +118,8 @@ fn bitnami_17_goes_to_18_by_clone() {
         return;
     }
     let space = Space::restricted("clone18");
-    let pg = space.install(&Instance::bitnami("bitnami-statefulset", 17).class("xfs"));
+    let pg =
+        space.install(&Instance::bitnami("bitnami-statefulset", OLDER_BITNAMI_17).class("xfs"));
     pg.seed();
     pg.upgrades(18, "--transfer clone --verify quick");
 }

@@ -54,7 +54,7 @@ mkdir "$base/pods" "$base/templates" "$base/vol" "$base/logs" "$base/net"
 
 # root MAJOR: the extracted root file system, cached beside its tar.
 root() {
-  local variable=PGUP_TEST_ROOTFS_$1 tar out
+  local variable=PGUP_TEST_ROOTFS_${1//-/_} tar out
   tar=${!variable:-}
   if [[ -z $tar ]]; then
     tar=$(ls -t "$cache"/images/rootfs-"$1"-????????????????/rootfs.tar 2> /dev/null | head -n 1)
@@ -146,7 +146,8 @@ own_network() {
   network=(nsenter --net="$base/net/$test_name")
 }
 
-bin() { echo "/usr/lib/postgresql/$1/bin"; }
+# bin IMAGE: where a test image (17, 17-older) has its programs.
+bin() { echo "/usr/lib/postgresql/${1%%-*}/bin"; }
 
 # --- servers ------------------------------------------------------------------------------------------
 
@@ -172,12 +173,13 @@ query() {
   pod_exec "$1" "$(bin "$2")/psql" -XAtq -v ON_ERROR_STOP=1 -U "${super:-postgres}" -h /run/postgresql -d "dbname='${name//\'/\\\'}'" -f - <<< "$4"
 }
 
-# Templates by name: major and initdb's arguments.
+# Templates by name: image and initdb's arguments.
 declare -A templates=(
   [v13]='13 --locale=en_US.utf8'
   [v15]='15 --locale=en_US.utf8 --data-checksums --wal-segsize=64'
   [v15icu]='15 --locale=C --locale-provider=icu --icu-locale=en-US'
-  [v17]='17 --locale=C.utf8 --allow-group-access'
+  [v17]='17-older --locale=C.utf8 --allow-group-access'
+  [v17older]='17-older --locale=en_US.utf8'
   [v17plain]='17 --locale=en_US.utf8'
 )
 
@@ -272,7 +274,7 @@ worker_env() {
   from=$1 to=$2
   need "$1" "$2"
   printf '%s\n' "PATH=${shell_path}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "PGUP_RUN=r1" "PGUP_DATA=$data" \
-    "PGUP_WORK=$work" "PGUP_FROM=$1" "PGUP_TO=$2" "PGUP_TRANSFER=$3" PGUP_JOBS=2 PGUP_SUPERUSER="${super:-postgres}" \
+    "PGUP_WORK=$work" "PGUP_FROM=${1%%-*}" "PGUP_TO=$2" "PGUP_TRANSFER=$3" PGUP_JOBS=2 PGUP_SUPERUSER="${super:-postgres}" \
     PGUP_ENCODING=UTF8 PGUP_LC_COLLATE=en_US.utf8 PGUP_LC_CTYPE=en_US.utf8 PGUP_LOCALE_PROVIDER=libc PGHOST=10.0.0.1 "${@:4}" > "$dir/env"
   workdir=$vol${work#/vol}
 }

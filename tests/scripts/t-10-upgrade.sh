@@ -29,7 +29,7 @@ happy() {
 
 # The old cluster in the archive is whole: put into a directory of its own it starts.
 archive_starts() {
-  local archive=$workdir/r1/old-$1
+  local archive=$workdir/r1/old-${1%%-*}
   if [[ -e $archive/global/pg_control.old ]]; then mv "$archive/global/pg_control.old" "$archive/global/pg_control"; fi
   data=${archive/#"$vol"//vol}
   server_start "$test_name-archive" "$1"
@@ -227,8 +227,8 @@ group_access() {
   is "$(stat -c %a "$host/global/pg_control")" 640 'mode of its files'
 }
 open_to_group() { chmod 0750 "$host"; }
-t '17 to 18 copy, other superuser, group access' group_access v17 17 18 copy ext4 PGUP_LC_COLLATE=C.utf8 PGUP_LC_CTYPE=C.utf8 PGUP_GROUP_ACCESS=1 PGUP_SUPERUSER=owner
-t '17 to 18 swap on xfs' happy v17plain 17 18 swap xfs
+t '17 to 18 copy, other superuser, group access' group_access v17 17-older 18 copy ext4 PGUP_LC_COLLATE=C.utf8 PGUP_LC_CTYPE=C.utf8 PGUP_GROUP_ACCESS=1 PGUP_SUPERUSER=owner
+t '17 to 18 swap on xfs' happy v17older 17-older 18 swap xfs
 
 busybox_worker() {
   with_busybox

@@ -194,7 +194,7 @@ adopt_refuses_shared() {
 
 # Killed once the old cluster's control file is disabled: nothing but a snapshot leads back, and that is said.
 swap_lost() {
-  prepared v17plain 17 18 swap xfs
+  prepared v17older 17-older 18 swap xfs
   ctl arm 60 > /dev/null
   local i
   for ((i = 0; i < 3000; i++)); do

@@ -153,18 +153,24 @@ USER_ID=0 vacuum 17 13
 check 'the cured problems are gone, by root too' not told '"kind":"table"'
 stop 17 /vol/new-17
 
-# --- 17 to 18: the database records the version itself, and 18 brings statistics along ---------------------
+# --- 15 to 18: the database records the version itself, and 18 brings statistics along ---------------------
 
-rm -rf "$LAB/vol/old" "$LAB/vol/run"
+rm -rf "$LAB"/vol/{old,new-17,run}
 mkdir -p "$LAB/vol/run"
 chown 999:999 "$LAB/vol/run"
-start 17 /vol/new-17
-run 17 observe.sh before /vol/run quick > /dev/null
-stop 17 /vol/new-17
-upgrade 17 18 /vol/new-17 /vol/new-18 || exit
+new_cluster 15 /vol/old
+start 15 /vol/old -c max_locks_per_transaction=256
+sql 15 postgres -f /vol/roles.sql > /dev/null 2>&1
+for database in postgres "$weird"; do
+  sql 15 "$database" -f /vol/rich.sql > /dev/null 2>&1
+  sql 15 "$database" -c ANALYZE
+done
+run 15 observe.sh before /vol/run quick > /dev/null
+stop 15 /vol/old
+upgrade 15 18 /vol/old /vol/new-18 || exit
 start 18 /vol/new-18
-vacuum 18 17
-check '17 to 18 comes to its end' told '"event":"done"'
+vacuum 18 15
+check '15 to 18 comes to its end' told '"event":"done"'
 check 'good statistics are not replaced by poor ones' not told '"stage":"minimal","database":"postgres","objects":[0-9][0-9][0-9]'
 check 'every database has the new version, templates too' same "$(sql 18 postgres -c "SELECT count(*) FROM pg_database WHERE datallowconn AND datcollversion <> pg_database_collation_actual_version(oid)" 2> /dev/null)" 0
 check 'every collation has the new version' same "$(sql 18 "$weird" -c "SELECT count(*) FROM pg_collation WHERE collversion <> pg_collation_actual_version(oid)" 2> /dev/null)" 0
@@ -176,7 +182,7 @@ check 'a database can be created again' sql 18 postgres -c 'CREATE DATABASE made
 rm -f "$LAB"/vol/run/vacuum.*
 busybox 18
 LAB_PATH=/busybox:
-vacuum 18 17
+vacuum 18 15
 check 'with the tools of busybox it comes to its end' told '"event":"done"' '"analyzed":'
 check 'and has no problem that it has not told before' not grep -q '"kind":"database"' "$LAB/last"
 stop 18 /vol/new-18

@@ -7,7 +7,9 @@ mod space;
 mod writer;
 
 pub(crate) use cli::Cli;
-pub(crate) use server::{Instance, Server, assert_same, base64, library};
+pub(crate) use server::{
+    Instance, OLDER_17, OLDER_BITNAMI_17, Server, assert_same, base64, library,
+};
 pub(crate) use space::Space;
 pub(crate) use writer::{App, Writer};
 

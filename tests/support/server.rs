@@ -6,6 +6,12 @@ use super::process::Done;
 use super::space::Space;
 use super::{LIMIT, context, eventually};
 
+/// The minor of 17 that can go to the 18 of `tests/cluster/images`, which is older than the newest 17.
+pub(crate) const OLDER_17: &str = "17.11";
+
+/// The same in the words of Bitnami's tags.
+pub(crate) const OLDER_BITNAMI_17: &str = "17.11.0";
+
 /// Name of every instance: of its Service and of the Secret with what clients need.
 pub(crate) const NAME: &str = "pg";
 

@@ -88,6 +88,10 @@ fn same_as_recorded(lab: &mut Lab, name: &str, answer: &str, to: &str) {
 /// `configuration` are lines for `postgresql.conf` and `hba` for `pg_hba.conf` of the troubled one, `arguments` those of its server.
 fn three_states(major: &str, to: &str, configuration: &str, hba: &str, arguments: &str) -> Lab {
     let mut lab = Lab::new();
+    if major == "17" {
+        // The newest minor cannot go to the 18 of the images.
+        lab.run("ln -s \"$(root 17-older)\" \"$LAB/roots/17\"");
+    }
     started(&mut lab, major, "");
     let answer = lab.answer(major, "");
     same_as_recorded(&mut lab, major, &answer, to);
@@ -129,8 +133,8 @@ fn three_states(major: &str, to: &str, configuration: &str, hba: &str, arguments
 
     lab.run(&format!(
         "set -e; stop {major} /vol/data
-         at=$(root {major}) lib=/usr/lib/postgresql/{major}/lib
-         cp \"$at$lib/fuzzystrmatch.so\" \"$at$lib/ours.so\"; cp \"$at$lib/auto_explain.so\" \"$at$lib/ours_too.so\"
+         lib=$(dirname \"$(find \"$(root {major})/usr/lib/postgresql/{major}/lib\" -name fuzzystrmatch.so)\")
+         cp \"$lib/fuzzystrmatch.so\" \"$lib/ours.so\"; cp \"$lib/auto_explain.so\" \"$lib/ours_too.so\"
          install -d -o 999 -g 999 \"$LAB/vol/fast\"
          printf 'archive_mode = on\\narchive_command = true\\n{configuration}' >> \"$LAB/vol/data/postgresql.conf\"
          printf '{hba}' >> \"$LAB/vol/data/pg_hba.conf\"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the PostgreSQL images of the tests as docker archives and prints the archives' paths, one a line.
-# Usage: build.sh [13|15|15-security|15-alpine|17|17-security|18]... (default: all). Whatever is in the cache is not built again.
+# Usage: build.sh [13|15|15-security|15-alpine|17|17-older|18]... (default: all). Whatever is in the cache is not built again.
 set -euo pipefail
 umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -8,7 +8,8 @@ cache=${PG_UPGRADE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-pg-upgrad
 arch=$(dpkg --print-architecture)
 
 # name, Debian suite and its release number, PostgreSQL major, with the suite's security updates or without.
-# 15 and 17 exist in both: their newest minors cannot go to the 18 of sid, which the tests must see refused.
+# 15 and 17 exist in two minors: the newest ones cannot go to the 18 of sid, which the tests must see refused. What Debian has of 17
+# is new everywhere: the server of 17-older is not Debian's.
 # Of -alpine only the source is the suite's.
 bases='
 13          bullseye 11 13 no
@@ -16,7 +17,7 @@ bases='
 15          bookworm 12 15 no
 18          sid      14 18 no
 15-security bookworm 12 15 yes
-17-security trixie   13 17 yes
+17-older    trixie   13 17 no
 15-alpine   bookworm 12 15 no
 '
 
@@ -39,13 +40,27 @@ base() {
 digest() { sha256sum | cut -c1-16; }
 
 is_alpine() { [[ $1 == *-alpine ]]; }
+is_older() { [[ $1 == *-older ]]; }
+
+# The last one that writes nothing that the 18 of sid does not know.
+older_minor=17.11
 
 # maker NAME: the script that makes its root file system.
-maker() { if is_alpine "$1"; then echo "$here/alpine.sh"; else echo "$here/rootfs.sh"; fi; }
+maker() {
+  case $1 in
+    *-alpine) echo "$here/alpine.sh" ;;
+    *-older) echo "$here/older-minor.sh" ;;
+    *) echo "$here/rootfs.sh" ;;
+  esac
+}
 
 rootfs_path() {
   local id
-  id=$({ cat "$(maker "$1")"; echo "$arch" "$(base "$1" suite)" "$(base "$1" major)" "$(base "$1" security)"; } | digest)
+  id=$({
+    cat "$(maker "$1")"
+    echo "$arch" "$(base "$1" suite)" "$(base "$1" major)" "$(base "$1" security)"
+    if is_older "$1"; then echo "$(basename "$(rootfs_path "${1%-older}")") $older_minor"; fi
+  } | digest)
   echo "$cache/rootfs-$1-$id"
 }
 
@@ -59,7 +74,8 @@ archive_path() {
 
 install_packages() {
   local package missing=()
-  for package in mmdebstrap debian-archive-keyring musl-tools; do
+  for package in mmdebstrap debian-archive-keyring musl-tools maven unzip; do
+    [[ $package == maven ]] && type -P mvn > /dev/null && continue
     dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null | grep -qx installed || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
@@ -96,8 +112,11 @@ build_rootfs() {
   lines=("deb $mirror $suite main")
   if [[ $(base "$name" security) == yes ]]; then lines+=("deb $security_mirror $suite-security main"); fi
   rm -rf "$path.part"
-  if is_alpine "$name"; then lines=("$mirror"); fi
-  "$(maker "$name")" "$suite" "$major" "$path.part" "${lines[@]}"
+  case $name in
+    *-alpine) "$(maker "$name")" "$suite" "$major" "$path.part" "$mirror" ;;
+    *-older) "$(maker "$name")" "$(rootfs_path "${name%-older}")/rootfs.tar" "$major" "$older_minor" "$path.part" ;;
+    *) "$(maker "$name")" "$suite" "$major" "$path.part" "${lines[@]}" ;;
+  esac
   sha256sum "$path.part/rootfs.tar" | cut -d' ' -f1 > "$path.part/rootfs.sha256"
   mv -T "$path.part" "$path"
   find "$cache" -maxdepth 1 -name "rootfs-$name-????????????????" ! -path "$path" -mtime +0 -exec rm -rf {} +
@@ -136,8 +155,23 @@ build_missing_rootfs() {
   done
   if [[ -n $failed ]]; then
     tail -n 20 "$cache/rootfs-$failed.log" >&2
-    fail "$failed: mmdebstrap failed, the whole log is in $cache/rootfs-$failed.log"
+    fail "$failed: making it failed, the whole log is in $cache/rootfs-$failed.log"
   fi
+}
+
+# What others are made of comes first.
+build_in_rounds() {
+  local name first=() second=()
+  for name in "$@"; do
+    if is_older "$name"; then
+      second+=("$name")
+      [[ " $* " == *" ${name%-older} "* || -e $(rootfs_path "${name%-older}") ]] || first+=("${name%-older}")
+    else
+      first+=("$name")
+    fi
+  done
+  ((${#first[@]} == 0)) || build_missing_rootfs "${first[@]}"
+  ((${#second[@]} == 0)) || build_missing_rootfs "${second[@]}"
 }
 
 # --- layers ---------------------------------------------------------------------------------------
@@ -329,7 +363,7 @@ if [[ -n $(missing archive_path) ]]; then
     if ((${#systems[@]})); then
       install_packages
       find_mirrors
-      build_missing_rootfs "${systems[@]}"
+      build_in_rounds "${systems[@]}"
     fi
     work=$cache/work
     for name in "${archives[@]}"; do
