@@ -11,7 +11,6 @@ import (
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
-	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -33,8 +32,6 @@ func main() {
 		c = kubelet.NewKubeletCommand(context.Background())
 	case "kube-proxy":
 		c = proxy.NewProxyCommand()
-	case "kubectl":
-		c = kubectl.NewDefaultKubectlCommand()
 	case "kubeadm":
 		if err := kubeadm.Run(); err != nil {
 			os.Exit(1)
