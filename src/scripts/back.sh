@@ -48,8 +48,8 @@ can_go_back() {
 go_back() {
   stop_servers
   # On a full disk the journal needs the room; a dump is begun anew anyway.
-  drop_dump "$WORK/dump"
-  if [ -n "${PGUP_DUMP:-}" ] && [ ! -e "$PGUP_DUMP/manifest" ]; then drop_dump "$PGUP_DUMP"; fi
+  rm -rf "$WORK/dump"
+  if [ -n "${PGUP_DUMP:-}" ] && [ ! -e "$PGUP_DUMP/manifest" ]; then rm -rf "$PGUP_DUMP"; fi
   rm -f "$WORK/loaded" "$WORK/otherwise" "$WORK/reserve"
   if swapped; then
     json "$2"

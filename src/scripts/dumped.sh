@@ -30,15 +30,6 @@ seal() (
   sync -f . && sync manifest.tmp && mv manifest.tmp manifest && sync .
 )
 
-# drop_dump DIR: a seal that is being written may still make a file in it.
-drop_dump() {
-  drop_tries=5
-  until rm -rf "$1" 2>/dev/null || [ "$drop_tries" = 0 ]; do
-    drop_tries=$((drop_tries - 1))
-    sleep 0.2
-  done
-}
-
 # first_other FILE OTHER: the name in the first line of FILE that OTHER has not.
 first_other() {
   while read -r other_line; do

@@ -58,14 +58,15 @@ start_loading() {
     tail -n 15 "$BOX/test.log"
     return 1
   }
-  write_behind &
+  write_behind "$NEW" "$NEW" &
 }
 
-# write_behind: what is loaded goes to the disk while more is loaded, so that little is left for the end. Ends with the server.
+# write_behind DIR CLUSTER: what comes to DIR goes to the disk meanwhile, so that little is left for the end. Ends with the server
+# of CLUSTER.
 write_behind() {
   # A redirection of the call would leave a copy of the pipe, whose reader waits for its end, in this shell.
   exec >/dev/null 2>&1
-  while sleep 0.2 && [ -e "$NEW/postmaster.pid" ]; do sync -f "$NEW"; done
+  while sleep 0.2 && [ -e "$2/postmaster.pid" ]; do sync -f "$1"; done
 }
 
 # tables_of NAME: the tables whose data a dump of this database must have, by OID.
@@ -190,33 +191,32 @@ end_load() {
   }
 }
 
-# make_dump: the old cluster into DUMP. Its seal is for a later attempt, so the load does not wait for it.
+# make_dump: the old cluster into DUMP, proven whole and sealed before anything is loaded.
 make_dump() {
-  drop_dump "$DUMP"
+  rm -rf "$DUMP"
   mkdir "$DUMP" || return 1
   start_old || return 1
+  write_behind "$DUMP" "$OLD" &
   dump_all || return 1
   stop_server "$OLD_BIN" "$OLD" fast
   echo "Stopping the old server  ok"
-  seal "$DUMP" &
-  SEAL_PID=$!
+  seal "$DUMP" || {
+    echo "the dump cannot be sealed"
+    return 1
+  }
+  echo "Sealing the dump  ok"
 }
 
 dump_and_load() {
   trap - EXIT
-  DUMP=${PGUP_DUMP:-$WORK/dump} SEAL_PID=
-  load_rc=0
-  load_dump || load_rc=$?
-  sealed=true
-  # Whatever comes next may remove the directory or rely on it.
-  [ -z "$SEAL_PID" ] || wait "$SEAL_PID" || sealed=false
-  [ "$load_rc" = 0 ] || return 1
+  DUMP=${PGUP_DUMP:-$WORK/dump}
+  load_dump || return 1
   # The comparison leaves aside what a load may change: sizes, numbers of columns, versions of extensions.
   if [ -n "${PGUP_DUMP_KEEP:-}" ]; then
     bytes_of "$DUMP"
-    printf '"dump":{"bytes":%s,"sealed":%s}\n' "$BYTES" "$sealed" >"$WORK/loaded"
+    printf '"dump":{"bytes":%s,"sealed":true}\n' "$BYTES" >"$WORK/loaded"
   else
-    drop_dump "$DUMP"
+    rm -rf "$DUMP"
     : >"$WORK/loaded"
   fi
   otherwise >"$WORK/otherwise"

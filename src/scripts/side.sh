@@ -233,7 +233,7 @@ move() {
     fail comparison "the new server could not be compared with the old one"
   }
   cat "$BOX/verdict"
-  [ -n "${PGUP_DUMP_KEEP:-}" ] || drop_dump "$DUMP"
+  [ -n "${PGUP_DUMP_KEEP:-}" ] || rm -rf "$DUMP"
   # What differs is nobody's yet: the mark stays, so that the next run may clear it.
   if [ -z "${PGUP_ONLINE:-}" ] && ! grep -q '"differences" : 0,' "$BOX/verdict"; then
     [ ! -d "$DUMP" ] || : >"$DUMP/differed"

@@ -57,7 +57,7 @@ find_bin "$PGUP_FROM" pg_dump || failed programs "this image has no pg_dump of P
 NEW_BIN=$BIN
 login
 ask template1 'SELECT 1' >/dev/null 2>"$BOX/login.err" || failed no_login "$(tail -n 3 "$BOX/login.err")"
-drop_dump "$DUMP"
+rm -rf "$DUMP"
 mkdir "$DUMP" || failed not_writable "$DUMP cannot be made"
 event taking
 rm -f "$BOX/done"
@@ -73,5 +73,5 @@ rm -f "$BOX/done"
 done
 if [ -e "$BOX/done" ]; then taken; fi
 tail_of "$BOX/take.log" 8 1500
-drop_dump "$DUMP"
+rm -rf "$DUMP"
 failed dump "$TAIL"

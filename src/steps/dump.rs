@@ -127,11 +127,6 @@ pub(super) fn keep(acting: &mut Acting<'_>, said: &Value) {
     };
     entry.bytes = said["bytes"].as_u64();
     entry.sealed = said["sealed"] == true;
-    if said.is_object() && !entry.sealed {
-        acting.ui.warn(format!(
-            "dump {place} was loaded, but could not be sealed with its checksums: do not keep it as a backup"
-        ));
-    }
 }
 
 /// Removes a dump from the user's claim; it may be gone already.

@@ -134,11 +134,13 @@ hold="create table held as select 1 i; create function held(i int) returns int i
   while (pg_stat_file('/plan/hold', true)).size is not null loop perform pg_sleep(0.05); end loop; return i; end \$\$;
   create index on held (held(i))"
 
-# sealed_then FUNCTION: the worker is killed while it loads, after its dump was sealed; the function does something to that.
+# sealed_then FUNCTION: the worker is killed while it loads, before which it has sealed its dump, however long that takes; the
+# function does something to that.
 sealed_then() {
   instance v13 ext4
-  worker_env 13 17 dump
+  shell_path=/shim: worker_env 13 17 dump
   bundle
+  shim sha256sum 'sleep 1; real "$@"'
   server_start "$test_name-old" 13
   query "$test_name-old" 13 app "$hold"
   before=$(facts "$test_name-old" 13)
@@ -148,10 +150,11 @@ sealed_then() {
   ctl arm 60 > /dev/null
   server_stop "$test_name-old"
   dump=$workdir/r1/dump
-  until [[ -e $dump/manifest ]] && said "$base/pods/$test_name-up/out" 'Loading roles'; do
+  until said "$base/pods/$test_name-up/out" 'Loading roles'; do
     pod_running "$test_name-up"
     nap 0.05
   done
+  [[ -e $dump/manifest ]] || { echo 'it loads a dump that is not sealed'; return 1; }
   # The file outlives the container as an emptyDir does, and is let go after its end.
   pod_kill "$test_name-up"
   "$1"
