@@ -217,12 +217,7 @@ move() {
   list_left
   phase load
   carried load load_target
-  if [ -n "${PGUP_DUMP_KEEP:-}" ]; then
-    bytes_of "$DUMP"
-    event loaded "\"dump\":{\"bytes\":$BYTES,\"sealed\":true}"
-  else
-    event loaded
-  fi
+  loaded
   # After the load, so that whatever was written to the old server meanwhile is a difference.
   phase verify
   if [ -z "${PGUP_ONLINE:-}" ]; then
@@ -232,18 +227,47 @@ move() {
     cat "$BOX/verdict"
     fail comparison "the new server could not be compared with the old one"
   }
-  cat "$BOX/verdict"
-  [ -n "${PGUP_DUMP_KEEP:-}" ] || rm -rf "$DUMP"
   # What differs is nobody's yet: the mark stays, so that the next run may clear it.
   if [ -z "${PGUP_ONLINE:-}" ] && ! grep -q '"differences" : 0,' "$BOX/verdict"; then
-    [ ! -d "$DUMP" ] || : >"$DUMP/differed"
+    cat "$BOX/verdict"
+    if [ -n "${PGUP_DUMP_KEEP:-}" ]; then : >"$DUMP/differed"; else rm -rf "$DUMP"; fi
     exit 0
   fi
+  # Before it is said: clients may write to the new server from then on.
+  : >"$BOX/verified"
+  sync "$BOX/verified" "$BOX"
+  cat "$BOX/verdict"
+  [ -n "${PGUP_DUMP_KEEP:-}" ] || rm -rf "$DUMP"
+  statistics
+}
+
+loaded() {
+  if [ -n "${PGUP_DUMP_KEEP:-}" ]; then
+    bytes_of "$DUMP"
+    event loaded "\"dump\":{\"bytes\":$BYTES,\"sealed\":true}"
+  else
+    event loaded
+  fi
+}
+
+# statistics: what follows a comparison that was well.
+statistics() {
   unmark
   phase statistics
   ANALYZED=true
   analyze >"$BOX/analyze.log" 2>&1 || ANALYZED=false
   event analyzed "\"analyzed\":$ANALYZED"
+}
+
+# go_on: a container that was started again after the comparison; nothing is loaded once more.
+go_on() {
+  look
+  find_bin "$TO" pg_dump || fail programs "the image has no programs of PostgreSQL $TO"
+  NEW_BIN=$BIN PSQL=$BIN/psql WEAK=
+  [ "$NEW_SUPER" = t ] || WEAK=yes
+  loaded
+  cat "$BOX/verdict"
+  statistics
 }
 
 # analyze: what was loaded; databases of the provider's are nobody's to enter.
@@ -279,6 +303,10 @@ logins
 reach old "$FIRST" || shut old
 # A load that was killed may have left it without one of them.
 reach new "$FIRST_NEW" || { FIRST_NEW=postgres && reach new "$FIRST_NEW"; } || shut new
+if [ "${PGUP_TASK:-look}" = move ] && [ -e "$BOX/verified" ]; then
+  go_on
+  exit 0
+fi
 look
 if [ "${PGUP_TASK:-look}" = look ]; then
   judge
