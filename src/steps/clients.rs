@@ -35,7 +35,7 @@ pub(super) async fn scale(
     if found != from && to > from {
         return Ok(format!("left at {found}, which someone else set"));
     }
-    patch_object(acting.k8s, workload, replicas(to)).await?;
+    set_replicas(acting.k8s, workload, to).await?;
     Ok(String::new())
 }
 
@@ -81,8 +81,14 @@ async fn read(k8s: &K8s, id: &ObjectId) -> Result<Option<DynamicObject>> {
     }
 }
 
+/// Gives a workload its replicas.
+pub(super) async fn set_replicas(k8s: &K8s, id: &ObjectId, count: i32) -> Result<()> {
+    patch_object(k8s, id, replicas(count)).await?;
+    Ok(())
+}
+
 /// Merge-patches an object, if it is still the one that was meant.
-pub(crate) async fn patch_object(k8s: &K8s, id: &ObjectId, patch: Value) -> Result<DynamicObject> {
+async fn patch_object(k8s: &K8s, id: &ObjectId, patch: Value) -> Result<DynamicObject> {
     patch_uid(
         &k8s.regular(&id.api_version, &id.kind),
         &id.name,

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::clients::{patch_object, replicas};
+use super::clients::set_replicas;
 use super::worker;
 use crate::discover::target;
 use crate::error::{Exit, Failure, Result};
@@ -61,7 +61,7 @@ async fn stop_with(
         return Err(failure);
     }
     if from > 0 {
-        patch_object(acting.k8s, &instance.workload, replicas(0)).await?;
+        set_replicas(acting.k8s, &instance.workload, 0).await?;
         fast_shutdown(acting);
     }
     let event = worker
@@ -159,12 +159,7 @@ async fn alone_on_claim(
 
 /// Scales the server to zero and waits until its pods are gone.
 pub(super) async fn down(acting: &mut Acting<'_>) -> Result<String> {
-    patch_object(
-        acting.k8s,
-        &acting.record.instance.workload.clone(),
-        replicas(0),
-    )
-    .await?;
+    set_replicas(acting.k8s, &acting.record.instance.workload, 0).await?;
     fast_shutdown(acting);
     let patience = u64::try_from(acting.record.instance.grace_seconds).unwrap_or(30) + 120;
     await_pods_gone(acting, Duration::from_secs(patience)).await?;
@@ -482,3 +477,6 @@ fn look_ready(pods: &[Pod], container: &str, image: &str) -> Progress<String> {
     }
     Progress::Waiting(format!("{name} is not ready yet"))
 }
+
+#[cfg(test)]
+mod tests;
