@@ -54,13 +54,16 @@ map_role() {
     content_name=$(ask_new template1 "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
     map_sql | to_new "$content_name" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$1" -v new="$2" || return 1
   done
-  cat <<'SQL' | to_new template1 "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$1" -v new="$2"
-SELECT format('GRANT %s TO %I%s', roleid::regrole, :'new', CASE WHEN bool_or(admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END)
-FROM pg_auth_members m WHERE member = (SELECT oid FROM pg_roles WHERE rolname = :'old')
-AND NOT EXISTS (SELECT FROM pg_auth_members WHERE roleid = m.roleid AND member = (SELECT oid FROM pg_roles WHERE rolname = :'new')) GROUP BY roleid \gexec
+  # Whoever makes a role has it since 16 with admin option alone, and uses nothing of it.
+  cat <<'SQL' | to_new template1 "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v old="$1" -v new="$2" -v all="$WEAK_ALL"
+\set granted '(SELECT a.*, coalesce((to_jsonb(a) ->> ''inherit_option'')::bool OR (to_jsonb(a) ->> ''set_option'')::bool, true) AS used FROM pg_auth_members a)'
+SELECT format('GRANT %s TO %I%s', roleid::regrole, :'new', CASE WHEN bool_or(admin_option) AND NOT EXISTS (
+  SELECT FROM :granted g WHERE roleid = m.roleid AND member = (SELECT oid FROM pg_roles WHERE rolname = :'new') AND admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END)
+FROM :granted m WHERE member = (SELECT oid FROM pg_roles WHERE rolname = :'old')
+AND NOT EXISTS (SELECT FROM :granted g WHERE used AND roleid = m.roleid AND member = (SELECT oid FROM pg_roles WHERE rolname = :'new')) GROUP BY roleid \gexec
 SELECT format('GRANT %I TO %s%s', :'new', member::regrole, CASE WHEN bool_or(admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END)
-FROM pg_auth_members WHERE roleid = (SELECT oid FROM pg_roles WHERE rolname = :'old')
-AND member <> (SELECT oid FROM pg_roles WHERE rolname = :'new') GROUP BY member \gexec
+FROM :granted g WHERE used AND roleid = (SELECT oid FROM pg_roles WHERE rolname = :'old')
+AND member NOT IN (SELECT oid FROM pg_roles WHERE rolname IN (:'new', :'all')) GROUP BY member \gexec
 DROP ROLE :"old";
 SQL
 }

@@ -256,6 +256,7 @@ statistics() {
   phase statistics
   ANALYZED=true
   analyze >"$BOX/analyze.log" 2>&1 || ANALYZED=false
+  weak_end
   event analyzed "\"analyzed\":$ANALYZED"
 }
 

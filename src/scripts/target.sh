@@ -55,10 +55,21 @@ look() {
   OLD_MAJOR=$((OLD_NUM / 10000)) TO=$((NEW_NUM / 10000))
   contents ask "$FIRST" || fail old_server "the databases of the old server cannot be read"
   OLD_HOLDS=$HOLDS OLD_SUM=$SUM
+  ask "$FIRST" "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn" >"$BOX/of-source"
   [ "$NEW_SUPER" != t ] || OPEN=true
   contents ask_new "$FIRST_NEW" "$OPEN" || fail new_server "the databases of the new server cannot be read"
+  closed
   NEW_HOLDS=$HOLDS NEW_SUM=$SUM NEW_HOLDING=$HOLDING
   MARKED=$(ask_new "$FIRST_NEW" "SELECT coalesce(pg_catalog.shobj_description(oid, 'pg_authid'), '?') FROM pg_catalog.pg_roles WHERE rolname = '$MARK'")
+}
+
+# closed: what a load would make anew and nobody of ours can look into counts as full.
+closed() {
+  ask_new "$FIRST_NEW" "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT ($OPEN)" | grep -xF -f "$BOX/of-source" >"$BOX/closed" || :
+  while IFS= read -r content_name <&6; do
+    json "$content_name"
+    SUM=$((SUM + 1)) HOLDS="$HOLDS${HOLDS:+,}{\"name\":$JSON,\"objects\":1,\"bytes\":0}"
+  done 6<"$BOX/closed"
 }
 
 # judge: refuses a pair that must not be; else sets OURS to true for a load of ours that was interrupted.
@@ -164,6 +175,7 @@ mark() {
   else
     ask_new "$FIRST_NEW" "CREATE ROLE $MARK NOLOGIN; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || fail mark "the target could not be marked; nothing was changed there"
   fi
+  weak_mark || fail mark "role $WEAK_ALL of the target could not be made"
 }
 
 unmark() { ask_new "$FIRST_NEW" "SET synchronous_commit = on; DROP ROLE IF EXISTS $MARK" || fail mark "the mark could not be taken off: DROP ROLE $MARK"; }
@@ -172,7 +184,6 @@ unmark() { ask_new "$FIRST_NEW" "SET synchronous_commit = on; DROP ROLE IF EXIST
 clear_target() {
   force=
   [ "$TO" -lt 13 ] || force=' WITH (FORCE)'
-  ask "$FIRST" "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn" >"$BOX/of-source"
   for content_oid in $(ask_new "$FIRST_NEW" "SELECT oid FROM pg_catalog.pg_database WHERE datname NOT IN ('template0', 'template1', 'postgres')"); do
     name=$(ask_new "$FIRST_NEW" "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
     case $NEW_HOLDING in *" $content_oid "*) ;; *) grep -qxF -e "$name" "$BOX/of-source" || continue ;; esac

@@ -2,6 +2,9 @@
 # make is found before the load. Behind side.sh, target.sh and roles.sh; WEAK is not empty for such a target.
 # shellcheck shell=dash disable=SC2034,SC2154
 
+# A member of whatever owns something, and the administrator is a member of it: what the load needs of others goes with this role.
+WEAK_ALL=kubectl_pg_upgrade_all
+
 # judge_weak: refuses what such an administrator cannot load. BOX/denied gets settings of roles that it may not set, BOX/reserved
 # roles of the server's own that it may not grant, BOX/skipped databases that it can neither make anew nor needs to.
 judge_weak() {
@@ -17,6 +20,7 @@ judge_weak() {
   judge_weak_settings
   judge_weak_databases
   judge_weak_extensions
+  judge_weak_privileges
 }
 
 # weak_report: sets JSON to what will not be as it was: roles that lose attributes, and memberships that are left out.
@@ -61,8 +65,10 @@ judge_weak_roles() {
   each_map judge_weak_map
 }
 
-# judge_weak_map OLD NEW: who is a member of the one must become a member of the other.
+# judge_weak_map OLD NEW: what the one owns must be given to the other, and who is a member of the one must become one of the other.
 judge_weak_map() {
+  ask_new "$FIRST_NEW" "SELECT rolname FROM pg_catalog.pg_roles WHERE $(administers) OR pg_catalog.pg_has_role(oid, 'USAGE')" | grep -qxF -e "$2" ||
+    refuse weak "$NEW_ROLE may not give anything to $2, which takes the place of $1"
   ask "$FIRST" "SELECT g.rolname FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = roleid" | grep -qxF -e "$1" || return 0
   ask_new "$FIRST_NEW" "SELECT rolname FROM pg_catalog.pg_roles WHERE $(administers)" | grep -qxF -e "$2" ||
     refuse weak "$1 has members on the source, and $NEW_ROLE may not grant $2 to them"
@@ -83,8 +89,11 @@ judge_weak_settings() {
 # settings_of CONDITION: names of settings that roles or databases of the source have.
 settings_of() { ask "$FIRST" "SELECT DISTINCT pg_catalog.split_part(c, '=', 1) FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) c WHERE setdatabase $1"; }
 
-# judge_weak_databases: what lies in them, and the two that every server has.
+# judge_weak_databases: what lies in them, the two that every server has, and what is there already under a name of the source's.
 judge_weak_databases() {
+  theirs=$(ask_new "$FIRST_NEW" "SELECT datname FROM pg_catalog.pg_database WHERE datname NOT IN ('template0', 'template1', 'postgres') AND NOT pg_catalog.pg_has_role(datdba, 'USAGE')
+    AND datdba NOT IN (SELECT oid FROM pg_catalog.pg_roles WHERE $(administers))" | grep -xF -f "$BOX/of-source" | tr '\n' ' ') || :
+  [ -z "$theirs" ] || refuse weak "$NEW_ROLE does not own these databases of the target, which are made anew: $theirs(ALTER DATABASE … OWNER there, or drop them)"
   for name in template1 postgres; do
     [ "$(ask_new "$FIRST_NEW" "SELECT pg_catalog.pg_has_role(datdba, 'USAGE') AND NOT datistemplate FROM pg_catalog.pg_database WHERE datname = '$name'")" = f ] || continue
     [ -n "$(ask "$FIRST" "SELECT 1 FROM pg_catalog.pg_database WHERE datname = '$name' AND datallowconn")" ] || continue
@@ -156,6 +165,41 @@ judge_weak_extensions() {
   done
 }
 
+# judge_weak_privileges: those of the server's own things, and of what lies in extensions, which belongs to a superuser there too.
+judge_weak_privileges() {
+  [ "$OLD_NUM" -ge 90600 ] || return 0
+  ask_new "$FIRST_NEW" "SELECT DISTINCT v.name FROM pg_catalog.pg_available_extension_versions v JOIN pg_catalog.pg_available_extensions e ON e.name = v.name AND version = default_version WHERE superuser" >"$BOX/superusers"
+  for content_oid in $(ask "$FIRST" "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datname <> 'template0'"); do
+    content_name=$(ask "$FIRST" "SELECT datname FROM pg_catalog.pg_database WHERE oid = $content_oid")
+    ! grep -qxF -e "$content_name" "$BOX/skipped" || continue
+    changed=$(ask "$content_name" "$(changed_sql)") || fail old_server "database $content_name of the source cannot be read"
+    [ -z "$changed" ] || refuse weak "only a superuser can load the privileges on these of database $content_name, which were changed by GRANT or REVOKE and have to be as they were made: $changed"
+  done
+}
+
+# changed_sql: what has other privileges in a database than it was made with, as one line.
+changed_sql() {
+  cat <<SQL
+SELECT pg_catalog.string_agg(n, ', ') FROM (
+  SELECT pg_catalog.pg_describe_object(class, o.oid, sub) || coalesce(' of extension ' || extname, '') AS n FROM (
+    SELECT tableoid AS class, oid, 0 AS sub, relnamespace AS space, relacl AS acl, pg_catalog.acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner) AS usual FROM pg_catalog.pg_class
+    UNION ALL SELECT c.tableoid, c.oid, attnum, relnamespace, attacl, NULL FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class c ON c.oid = attrelid
+    UNION ALL SELECT tableoid, oid, 0, pronamespace, proacl, pg_catalog.acldefault('f', proowner) FROM pg_catalog.pg_proc
+    UNION ALL SELECT tableoid, oid, 0, typnamespace, typacl, pg_catalog.acldefault('T', typowner) FROM pg_catalog.pg_type
+    UNION ALL SELECT tableoid, oid, 0, oid, nspacl, pg_catalog.acldefault('n', nspowner) FROM pg_catalog.pg_namespace
+    UNION ALL SELECT tableoid, oid, 0, 11, lanacl, pg_catalog.acldefault('l', lanowner) FROM pg_catalog.pg_language
+    UNION ALL SELECT tableoid, oid, 0, 0, fdwacl, pg_catalog.acldefault('F', fdwowner) FROM pg_catalog.pg_foreign_data_wrapper
+    UNION ALL SELECT tableoid, oid, 0, 0, srvacl, pg_catalog.acldefault('S', srvowner) FROM pg_catalog.pg_foreign_server) o
+  LEFT JOIN pg_catalog.pg_depend d ON d.classid = class AND d.objid = o.oid AND deptype = 'e'
+  LEFT JOIN pg_catalog.pg_extension e ON e.oid = refobjid
+  LEFT JOIN pg_catalog.pg_init_privs i ON i.classoid = class AND i.objoid = o.oid AND i.objsubid = sub
+  WHERE (o.oid < 16384 AND e.oid IS NULL AND space = 11 OR extname IN (''$(sed "s/'/''/g; s/.*/, '&'/" "$BOX/superusers" | tr -d '\n')))
+  AND (SELECT pg_catalog.array_agg(a::text ORDER BY a::text) FROM pg_catalog.unnest(coalesce(acl, usual)) a)
+    IS DISTINCT FROM (SELECT pg_catalog.array_agg(a::text ORDER BY a::text) FROM pg_catalog.unnest(coalesce(initprivs, usual)) a)
+  ORDER BY 1 LIMIT 12) q
+SQL
+}
+
 # weak_line: sets line, which is one of pg_dumpall, to what the administrator may do; to nothing for what it may not.
 weak_line() {
   case $line in
@@ -178,25 +222,51 @@ weak_line() {
 # without WORD TEXT: the text without the first such word.
 without() { printf '%s' " $2" | sed "s/ $1\\([ ;]\\)/\\1/; s/^ //"; }
 
-# weak_roles: the administrator becomes a member of whatever owns something, and these may make their things where they lie.
-# The last is undone after the load.
+# weak_how: what a membership needs so that it can be used.
+weak_how() { [ "$TO" -lt 16 ] || echo ' WITH INHERIT TRUE, SET TRUE'; }
+
+# weak_mark: with the mark, before the first write.
+weak_mark() {
+  [ -n "$WEAK" ] || return 0
+  ask_new "$FIRST_NEW" "DROP ROLE IF EXISTS $WEAK_ALL; CREATE ROLE $WEAK_ALL NOLOGIN; GRANT $WEAK_ALL TO CURRENT_USER$(weak_how)" || return 1
+  # What it does not own, but may, can be made anew.
+  weak_roles
+}
+
+# weak_end: the administrator has what it had before, and what the server itself gives it.
+weak_end() {
+  [ -n "$WEAK" ] || return 0
+  ask_new "$FIRST_NEW" "DROP ROLE IF EXISTS $WEAK_ALL" || fail mark "a role of the load could not be dropped: DROP ROLE $WEAK_ALL"
+}
+
+# weak_roles: whatever owns something has the administrator as a member, and may make its things where they lie. The last is
+# undone after the load.
 weak_roles() {
   [ -n "$WEAK" ] || return 0
-  weak_how=
-  [ "$TO" -lt 16 ] || weak_how=' WITH INHERIT TRUE, SET TRUE'
-  ask_new "$FIRST_NEW" "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname <> current_user AND (oid >= 16384 OR oid = 10)" | grep -xF -f "$BOX/weak-roles" >"$BOX/weak-mine" || :
+  { cat "$BOX/weak-roles" && cut -d= -f2 "$BOX/maps"; } >"$BOX/weak-any"
+  ask_new "$FIRST_NEW" "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname <> current_user AND (oid >= 16384 OR oid = 10) AND $(administers)" | grep -xF -f "$BOX/weak-any" >"$BOX/weak-mine" || :
   while IFS= read -r weak_role <&6; do
-    printf '%s\n' "SELECT format('GRANT %I TO %I$weak_how', :'role', current_user), format('GRANT $MARK TO %I', :'role') \\gexec" |
+    printf '%s\n' "SELECT format('GRANT %I TO $WEAK_ALL$(weak_how)', :'role'), format('GRANT $MARK TO %I', :'role') \\gexec" |
       to_new "$FIRST_NEW" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v role="$weak_role" || return 1
   done 6<"$BOX/weak-mine"
-  each_map weak_map
 }
 
 # weak_map OLD NEW: a mapped role may have been a superuser, whose views read everything; it is gone after the load. Whoever is
 # its member cannot be given to it.
 weak_map() {
-  printf '%s\n' "SELECT format('GRANT %I TO %I', rolname, :'role') FROM pg_roles WHERE oid >= 16384 AND rolname NOT IN (:'role', current_user) AND pg_has_role(current_user, oid, 'MEMBER') AND NOT pg_has_role(oid, (SELECT oid FROM pg_roles WHERE rolname = :'role'), 'MEMBER') \\gexec" |
+  printf '%s\n' "SELECT format('GRANT %I TO %I', rolname, :'role') FROM pg_roles WHERE oid >= 16384 AND rolname NOT IN (:'role', current_user) AND pg_has_role(current_user, oid, 'MEMBER') AND $(administers) AND NOT pg_has_role(oid, (SELECT oid FROM pg_roles WHERE rolname = :'role'), 'MEMBER') \\gexec" |
     to_new "$FIRST_NEW" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v role="$1"
+}
+
+# weak_unmap OLD NEW: what only that has made it a member of is none of the role that takes its place.
+weak_unmap() {
+  weak_of="SELECT g.rolname FROM pg_auth_members JOIN pg_roles g ON g.oid = roleid WHERE member = (SELECT oid FROM pg_roles WHERE rolname = :'role')"
+  printf '%s\n' "$weak_of" | to_old "$FIRST" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v role="$1" >"$BOX/weak-of" || return 1
+  printf '%s\n' "$weak_of" | to_new "$FIRST_NEW" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v role="$1" >"$BOX/weak-more" || return 1
+  while IFS= read -r weak_role <&7; do
+    ! grep -qxF -e "$weak_role" "$BOX/weak-of" || continue
+    printf '%s\n' 'REVOKE :"role" FROM :"old";' | to_new "$FIRST_NEW" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v role="$weak_role" -v old="$1" || return 1
+  done 7<"$BOX/weak-more"
 }
 
 # load_weak NAME DIR: a database of the dump. It is made first, so that everybody may make things in its schemas meanwhile.
@@ -225,6 +295,7 @@ weak_done() {
     printf '%s\n' "SELECT format('REVOKE $MARK FROM %I', :'role') FROM pg_roles WHERE rolname = :'role' \\gexec" |
       to_new "$FIRST_NEW" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -v role="$weak_role" || return 1
   done 6<"$BOX/weak-mine"
+  each_map weak_unmap
 }
 
 # as_weak: the statements of an observation, by what everybody may read. There are no subscriptions.

@@ -84,7 +84,7 @@ refused() {
   is "$(member "$said" reason)" "$1" reason
   is "$(new_query postgres "$side_traces")" "${traces:-0}" traces
 }
-side_traces="select count(*) from pg_roles where rolname in ('app', 'legacy', 'kubectl_pg_upgrade')"
+side_traces="select count(*) from pg_roles where rolname in ('app', 'legacy', 'kubectl_pg_upgrade', 'kubectl_pg_upgrade_all')"
 
 side_facts="select (select string_agg(rolname || ' ' || rolcreatedb || coalesce(left(rolpassword, 12), '') || coalesce(rolvaliduntil::text, ''), '|' order by rolname) from pg_authid where oid >= 16384),
   (select string_agg(datname || ' ' || coalesce((select string_agg(a::text, ',' order by a::text) from unnest(datacl) a), '') || pg_get_userbyid(datdba), '|' order by datname) from pg_database where datname !~ '^(template|leftover)'),
@@ -310,39 +310,66 @@ weak_admin() {
   side_old v13 13
   side_new "$1" cloud
   as_cloud() { admin=cloud new_query "$@"; }
-  as_cloud postgres "create role \"ad min\" login createrole createdb password 'new:pass'; create database rdsadmin; revoke connect on database rdsadmin from public"
+  as_cloud postgres "create role \"ad min\" login createrole createdb password 'new:pass'; create database rdsadmin; revoke connect on database rdsadmin from public;
+    grant pg_read_all_stats to \"ad min\""
   local grants=('legacy in pg_monitor')
   (($1 >= 16)) || grants=()
-  admin='ad min' weak=("PGUP_MAPS=postgres=ad min")
-  old_query app "create extension postgres_fdw; create role boss superuser bypassrls; grant boss to app; alter role legacy set log_statement = 'all';
+  admin='ad min' weak=("PGUP_MAPS=postgres=ad min=lender=cash")
+  new_query postgres "create role cash"
+  old_query app "create role boss superuser bypassrls; grant boss to app; alter role legacy set log_statement = 'all'; grant legacy to postgres;
     create extension hstore; alter table items owner to legacy; create schema theirs authorization app; create table theirs.lent as select '\"a\"=>\"b\"'::hstore as h;
     alter table theirs.lent owner to legacy; grant select on theirs.lent to boss; create function theirs.f() returns int language sql as 'select 1';
     alter function theirs.f() owner to \"o'b\"\"r=\\ \$(id)\"; alter default privileges for role app in schema theirs grant select on tables to legacy;
-    create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
-    create function theirs.leaks() returns int language sql leakproof as 'select 1'"
+    create role lender; create table owed(n int); alter table owed owner to lender; grant lender to legacy; revoke connect on database \"we ird=db 'x' \"\"q\"\" \\ \$(id)\" from public"
+  (($1 < 16)) || weak_refused
   local said
+  said=$(side ready look "${weak[@]}")
+  is "$(member "$said" 'removed | join(" ")') $(member "$said" 'weak.roles | join(" ")') $(member "$said" 'weak.grants | join(" ")')" "log_statement boss ${grants[*]}" 'what is said before'
+  is "$(as_cloud postgres "$side_traces")" 0 'look writes nothing'
+  side analyzed move "${weak[@]}" > /dev/null
+  weak_carried
+  # What was loaded is something to lose, also where it is closed to the administrator.
+  traces=2 refused not_empty move "${weak[@]}"
+  is "$(member "$(event holds)" 'databases | map(.name) | contains(["app", "we ird=db '"'x'"' \"q\" \\ $(id)"])')" true 'what is held'
+  # Once more, over what was loaded: also what it made itself.
+  side analyzed move "${weak[@]}" PGUP_RESET=1 > /dev/null
+  weak_carried
+}
+
+# weak_refused: what such an administrator cannot do, one after the other.
+weak_refused() {
+  local said
+  as_cloud postgres "create database app"
+  old_query app "create extension postgres_fdw; create function theirs.leaks() returns int language sql leakproof as 'select 1';
+    create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note()"
   said=$(side refused look)
   is "$(member "$said" 'detail | contains("--role-map postgres=ad min")')" true 'a superuser is none there'
+  said=$(side refused look "${weak[@]}")
+  is "$(member "$said" 'detail | contains("does not own these databases of the target, which are made anew: app ")')" true 'a database of somebody else'
+  as_cloud postgres "drop database app"
   said=$(side refused look "${weak[@]}")
   is "$(member "$said" detail)" 'only a superuser can load these of database app: event trigger noted, leakproof function theirs.leaks()' beyond
   old_query app "drop event trigger noted; drop function theirs.leaks()"
   said=$(side refused look "${weak[@]}")
   is "$(member "$said" detail)" 'ad min may not make extension postgres_fdw of database app' extension
-  old_query app "drop extension postgres_fdw"
+  old_query app "drop extension postgres_fdw; revoke execute on function akeys(hstore) from public; grant usage on type hstore to legacy; grant execute on function pg_ls_waldir() to legacy"
+  said=$(side refused look "${weak[@]}")
+  is "$(member "$said" 'detail | split(": ")[1]')" 'function akeys(hstore) of extension hstore, function pg_ls_waldir(), type hstore of extension hstore' 'changed privileges'
+  old_query app "grant execute on function akeys(hstore) to public; revoke usage on type hstore from legacy; revoke execute on function pg_ls_waldir() from legacy"
   old_query postgres "create table kept(n int)"
   said=$(side refused look "${weak[@]}")
   is "$(member "$said" 'detail | contains("database postgres of the source holds")')" true 'in the database that every server has'
   old_query postgres "drop table kept"
-  said=$(side ready look "${weak[@]}")
-  is "$(member "$said" 'removed | join(" ")') $(member "$said" 'weak.roles | join(" ")') $(member "$said" 'weak.grants | join(" ")')" "log_statement boss ${grants[*]}" 'what is said before'
-  is "$(as_cloud postgres "$side_traces")" 0 'look writes nothing'
-  side analyzed move "${weak[@]}" > /dev/null
+}
+
+weak_carried() {
   is "$(member "$(event verified)" differences)" 0 differences
   is "$(member "$(event analyzed)" analyzed)" true statistics
-  is "$(as_cloud app "select pg_get_userbyid(c.relowner), n.nspname from pg_class c join pg_namespace n on n.oid = relnamespace where relname in ('items', 'lent', 'big') order by 2, relname" | tr '\n' ' ')" 'ad min|public legacy|public legacy|theirs ' owners
-  is "$(as_cloud app "select count(*) from items")" 3000 rows
+  is "$(as_cloud app "select pg_get_userbyid(c.relowner), n.nspname from pg_class c join pg_namespace n on n.oid = relnamespace where relname in ('items', 'lent', 'big', 'owed') order by 2, relname" | tr '\n' ' ')" 'ad min|public legacy|public cash|public legacy|theirs ' owners
+  is "$(as_cloud app "select count(*), (select count(*) from theirs.lent) from items")" '3000|1' rows
+  is "$(as_cloud app "select count(*) from pg_stats where tablename = 'items'")" 3 'statistics of what is not the administrator'"'"'s'
   is "$(as_cloud postgres "select rolsuper from pg_roles where rolname = 'boss'")" f 'no superuser'
-  is "$(as_cloud postgres "select count(*) from pg_roles where rolname in ('postgres', 'kubectl_pg_upgrade')")" 0 'no role is left'
+  is "$(as_cloud postgres "select count(*) from pg_roles where rolname in ('postgres', 'lender') or rolname like 'kubectl%'")" 0 'no role is left'
   is "$(as_cloud app "select (select count(*) from pg_default_acl), has_schema_privilege('boss', 'theirs', 'create'), has_database_privilege('boss', 'app', 'create')")" '1|f|f' 'no privilege is left'
   # What it was before, and what the old administrator was; a server from 16 on adds the right to give away whatever role it made.
   is "$(as_cloud postgres "select string_agg(roleid::regrole::text, ' ' order by roleid::regrole::text) from pg_auth_members m
@@ -356,6 +383,8 @@ t 'side by side refuses wrong pairs' wrong_pairs
 t 'side by side refuses an empty source' empty_source
 t 'side by side sees writes' written_to
 t 'side by side killed' side_killed
+t 'side by side goes on behind the comparison' restarted
 t 'side by side with a dump that is kept' dump_kept
 t 'side by side with another administrator' another_admin
 t 'side by side with an administrator that is no superuser' weak_admin 17
+t 'side by side with an administrator that is no superuser, of an older server' weak_admin 15
