@@ -1,17 +1,18 @@
 //! The method side-by-side: another server that runs already is loaded, and the Service leads to it.
 
-use crate::support::{App, Instance, LIMIT, Space, base64, eventually};
+use crate::support::{App, Instance, LIMIT, Server, Space, base64, eventually};
 
 /// A statement on the new server, whose superuser is another.
 fn on_new(space: &Space, statement: &str) -> String {
-    let words = ["exec", "statefulset/new-pg", "--", "psql", "-XAtq"];
-    let words = [
-        &words[..],
-        &["-U", "admin", "-d", "postgres", "-c", statement],
-    ]
-    .concat();
+    on(space, "statefulset/new-pg", "admin", "postgres", statement)
+}
+
+/// Statements on a server without a password.
+fn on(space: &Space, workload: &str, user: &str, database: &str, statements: &str) -> String {
+    let words = ["exec", "-i", workload, "--", "psql", "-XAtq", "-U", user];
+    let words = [&words[..], &["-v", "ON_ERROR_STOP=1", "-d", database]].concat();
     space
-        .try_kubectl(&words, None)
+        .try_kubectl(&words, Some(statements))
         .exits(0)
         .out
         .trim_end()
@@ -173,7 +174,9 @@ fn the_other_family_takes_over_by_its_own_port_and_with_what_its_image_has_made(
     let pg = space.install(&Instance::library("library-password-file", 13));
     let new = Instance::bitnami("bitnami-statefulset", 17).with("${NAME}", "new");
     space.apply(&new.manifest(&space.name, &space.password));
+    space.apply(&managed().manifest(&space.name, &space.password));
     pg.seed();
+    managed_takes_over(&space, &pg);
     space.kubectl("rollout status statefulset/new-postgresql --timeout=180s");
     // The image has made a role and an empty database, which is nothing to lose.
     space.apply("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: backups}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}");
@@ -200,4 +203,73 @@ fn the_other_family_takes_over_by_its_own_port_and_with_what_its_image_has_made(
         "preflight sts/pg --method side-by-side --target sts/new-postgresql.kube-system";
     space.plugin(elsewhere).exits(2);
     space.assert_password_is_nowhere();
+}
+
+/// A server as managed ones are: whom the Secret is of is no superuser.
+fn managed() -> Instance {
+    Instance::library("library-statefulset", 17)
+        .with("${NAME}", "managed")
+        .with(
+            "imagePullPolicy: IfNotPresent",
+            "command: [env, POSTGRES_USER=provider, docker-entrypoint.sh, postgres]",
+        )
+        .with(
+            "- {name: PGDATA,",
+            "- {name: POSTGRES_USER, value: admin}\n            - {name: PGDATA,",
+        )
+}
+
+const ADMIN: &str = r#"\set password `printf %s "$POSTGRES_PASSWORD"`
+CREATE ROLE admin LOGIN CREATEROLE CREATEDB PASSWORD :'password'"#;
+
+const MEMBERSHIPS: &str = "SELECT count(*) FROM pg_auth_members WHERE member = 'admin'::regrole AND (inherit_option OR set_option)";
+
+/// Loads it, leads the clients there, and turns them round again.
+fn managed_takes_over(space: &Space, pg: &Server<'_>) {
+    let there = |database, statements| {
+        on(
+            space,
+            "statefulset/managed",
+            "provider",
+            database,
+            statements,
+        )
+    };
+    space.kubectl("rollout status statefulset/managed --timeout=180s");
+    there("postgres", ADMIN);
+    let held = "SELECT count(*), md5(string_agg(c::text, ',' ORDER BY id)) FROM customers c";
+    let before = pg.sql("plain", held);
+    let pair =
+        "sts/pg --method side-by-side --target sts/managed --to 17 --role-map postgres=admin";
+    pg.sql(
+        "plain",
+        "REVOKE EXECUTE ON FUNCTION similarity(text, text) FROM PUBLIC",
+    );
+    space
+        .plugin(&format!("preflight {pair}"))
+        .exits(3)
+        .says("function similarity(text,text) of extension pg_trgm");
+    pg.sql(
+        "plain",
+        "GRANT EXECUTE ON FUNCTION similarity(text, text) TO PUBLIC",
+    );
+    space
+        .plugin(&format!("preflight {pair}"))
+        .exits(0)
+        .says("md5 hash");
+    space
+        .plugin(&format!("run {pair} --switch -y"))
+        .exits(0)
+        .says("rows")
+        .says("by the same Services");
+    assert_eq!(selector(space), "managed");
+    assert_eq!(there("plain", held), before);
+    let owners = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'plain'; SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'customers'";
+    assert_eq!(there("plain", owners), "reader\nadmin");
+    let hash = "SELECT left(rolpassword, 3) FROM pg_authid WHERE rolname LIKE 'R%'";
+    assert_eq!(there("postgres", hash), "md5");
+    assert_eq!(there("postgres", MEMBERSHIPS), "0");
+    space.plugin("restore sts/pg --from service -y").exits(0);
+    assert_eq!(selector(space), "pg");
+    assert_eq!(pg.sql("plain", held), before);
 }
