@@ -27,9 +27,8 @@ adopt_read() {
 # a result of the copy's own way back, on stderr too, would be taken for this run's.
 whole_snapshot() {
   if [ "$PLACE" != "$DATA" ]; then snap_place=${PGUP_SNAP_PLACE:-/snap${PLACE#/vol}}; else snap_place=; fi
-  DATA=${PGUP_SNAP_DATA:-/snap${DATA#/vol}}
+  DATA=$source
   PLACE=${snap_place:-$DATA}
-  snap_work=${PGUP_SNAP_WORK:-/snap${PGUP_WORK#/vol}}
   # The links of a copy lead to the tablespaces of the original.
   for entry in "$DATA"/pg_tblspc/* "$snap_work"/*/old-"$FROM"/pg_tblspc/*; do
     if exists "$entry"; then refuse snapshot_unusable "the old cluster has tablespaces outside its data directory"; fi
@@ -88,14 +87,44 @@ snapshot_ready() { (
   try_snapshot
 ); }
 
+# lend_copy: an image's entrypoint has given the data directory to another user since. The server is tried on the copy by its
+# own user, who lets that one read it; a pod of that one does the rest.
+lend_copy() {
+  foreign && [ -O "$source" ] || return 0
+  own_snapshot
+  mkdir -p "$snap_work"
+  : >"$snap_work/lent"
+  chmod -R a+rX "$source"
+  # Directories on the way to it may be its user's, too.
+  for lent in "$snap_work" "$source"; do
+    while [ "${#lent}" -gt 1 ]; do
+      chmod a+rx "$lent" 2>/dev/null || :
+      lent=${lent%/*}
+    done
+  done
+  sync -f "$source"
+}
+
+# own_snapshot: makes the copy ready, or ends with what is wrong with it.
+own_snapshot() {
+  snap_rc=0
+  snapshot_ready || snap_rc=$?
+  [ "$snap_rc" = 0 ] || {
+    trap - EXIT
+    exit "$snap_rc"
+  }
+}
+
 adopt() {
   : "${RUN:?}" "${FROM:?}" "${DATA:?}"
   TO=${TO:-none}
+  source=${PGUP_SNAP_DATA:-/snap${DATA#/vol}} snap_work=${PGUP_SNAP_WORK:-/snap${PGUP_WORK#/vol}}
   names
   setup_box
+  old_programs || refuse old_programs "the copied programs of PostgreSQL $FROM are not complete"
+  lend_copy
   lock
   mkdir -p "$WORK" || refuse work_not_writable "cannot create $WORK"
-  old_programs || refuse old_programs "the copied programs of PostgreSQL $FROM are not complete"
   adopt_read
   restored=$WORK/restored-$FROM
   case $ADOPT in
@@ -103,13 +132,11 @@ adopt() {
       for present in "$DATA" "$PLACE"; do
         if [ -e "$present/postmaster.pid" ] && [ -z "${PGUP_GONE:-}" ]; then refuse server_running "$present/postmaster.pid exists"; fi
       done
-      snap_rc=0
-      snapshot_ready || snap_rc=$?
-      [ "$snap_rc" = 0 ] || {
-        trap - EXIT
-        exit "$snap_rc"
-      }
-      source=${PGUP_SNAP_DATA:-/snap${DATA#/vol}}
+      if [ -O "$source" ]; then
+        own_snapshot
+      elif [ ! -e "$snap_work/lent" ]; then
+        refuse snapshot_unusable "$source belongs to another user than $DATA"
+      fi
       adopt_note copy
       trash "$restored"
       empty_trash
@@ -129,6 +156,7 @@ adopt() {
         empty_trash
         refuse copy "$TAIL"
       fi
+      if [ -e "$snap_work/lent" ]; then chmod -R og-rwx "$restored"; fi
       sync -f "$restored"
       adopt_note copied
       ;;

@@ -135,7 +135,23 @@ adopt_before() {
   ctl arm 60 > /dev/null
   event result 60 > /dev/null
   new_ran
+  # The new image's entrypoint has given the data to a user of its own: one pod tries the copy, another one takes it.
+  pod_kill "$test_name-up"
+  chown -R 1001:1001 "$vol"
+  chmod 0755 "$vol"
+  echo "$snap" > "$base/pods/$test_name-up/SNAP"
+  fresh
+  worker_env 13 17 link PGUP_MODE=adopt
+  worker
+  is "$(jq -c '[.reason, .owner]' <<< "$(event refused 60)")" '["not_owner",1001]'
+  pod_wait "$test_name-up" || true
+  rm -r "$base/pods/$test_name"-{up,old}
+  uid=1001
+  worker_env 13 17 link
+  bundle
+  pod_start "$test_name-up" "$to" true
   adopt_pod
+  is "$(find "$host" -perm /077 -print -quit)" '' modes
 }
 
 # freeze_copy: the volume as it is at one instant, the whole pod standing still.
