@@ -24,10 +24,16 @@ lab_enter() {
   lab_passed=0 lab_failed=0
 }
 
-# root NAME: the root file system of a test image (13, 15, 17, 18), unpacked once and kept in the cache.
-root() {
-  [[ ! -e $LAB/roots/$1 ]] || { readlink -f "$LAB/roots/$1"; return; }
+# tree NAME: the root file system of a test image (13, 15, 17, 18, 19), unpacked once and kept in the cache; for an older server
+# (9.6, 10, 11, 12) that of 17 with the server's files above it.
+tree() {
   local cache=${PG_UPGRADE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-pg-upgrade} tars tar at
+  case $1 in
+    9.6 | 10 | 11 | 12)
+      echo "$("$repository/tests/scripts/older.sh" "$1"):$(tree 17)"
+      return
+      ;;
+  esac
   mapfile -t tars < <(ls -t "$cache/images/rootfs-$1"-????????????????/rootfs.tar 2> /dev/null)
   if ((${#tars[@]} == 0)); then
     "$repository/tests/cluster/images/build.sh" "$1" > /dev/null
@@ -41,6 +47,14 @@ root() {
     mkdir -p "$at.$$"/{vol,old,proc,dev,scripts}
     mv -T "$at.$$" "$at" 2> /dev/null || rm -rf "${at:?}.$$"
   fi
+  echo "$at"
+}
+
+# root NAME: the root file system that servers of that major run in.
+root() {
+  [[ ! -e $LAB/roots/$1 ]] || { readlink -f "$LAB/roots/$1"; return; }
+  local at
+  at=$(tree "$1")
   # The cached tree itself stays as it was unpacked.
   mkdir -p "$LAB/upper-$1" "$LAB/work-$1" "$LAB/root-$1"
   mount -t overlay overlay -o "lowerdir=$at,upperdir=$LAB/upper-$1,workdir=$LAB/work-$1" "$LAB/root-$1"
@@ -123,8 +137,9 @@ bundle() {
   chmod 755 "$to/pgo/ld.so"
   # The locale archive's path is compiled into libc: same length, other prefix.
   LC_ALL=C sed -i 's#/usr/lib/locale#/pgo/lib/locale#g' "$to/pgo/so/libc.so.6"
-  local program
-  for program in postgres pg_ctl pg_controldata pg_resetwal; do
+  local program programs=(postgres pg_ctl pg_controldata pg_resetwal)
+  if [[ $old == 9.* ]]; then programs=(postgres pg_ctl pg_controldata pg_resetxlog); fi
+  for program in "${programs[@]}"; do
     printf '#!/bin/sh\nexec /pgo/ld.so --library-path /pgo/so:/old/lib/x86_64-linux-gnu:/old/usr/lib/x86_64-linux-gnu /old/usr/lib/postgresql/%s/bin/%s "$@"\n' \
       "${old%%-*}" "$program" > "$to/pgo/bin/$program"
     chmod 755 "$to/pgo/bin/$program"

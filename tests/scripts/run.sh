@@ -52,8 +52,26 @@ mkdir "$base/pods" "$base/templates" "$base/vol" "$base/logs" "$base/net"
 
 # --- root file systems, pods ------------------------------------------------------------------------
 
+# older_root MAJOR: the root file system of 17 with the files of an older server.
+older_root() {
+  local files out
+  files=$("$here/older.sh" "$1") && out=$(root 17)-$(basename "$files") || return
+  if [[ ! -e $out ]]; then
+    cp -al "${out%-older-*}" "$out.part.$$"
+    cp -al "$files/." "$out.part.$$/"
+    mv -T "$out.part.$$" "$out"
+  fi
+  echo "$out"
+}
+
 # root MAJOR: the extracted root file system, cached beside its tar.
 root() {
+  case $1 in
+    9.6 | 10 | 11 | 12)
+      older_root "$1"
+      return
+      ;;
+  esac
   local variable=PGUP_TEST_ROOTFS_${1//-/_} tar out
   tar=${!variable:-}
   if [[ -z $tar ]]; then
@@ -175,12 +193,14 @@ query() {
 
 # Templates by name: image and initdb's arguments.
 declare -A templates=(
+  [v96]='9.6 --locale=en_US.utf8'
   [v13]='13 --locale=en_US.utf8'
   [v15]='15 --locale=en_US.utf8 --data-checksums --wal-segsize=64'
   [v15icu]='15 --locale=C --locale-provider=icu --icu-locale=en-US'
   [v17]='17-older --locale=C.utf8 --allow-group-access'
   [v17older]='17-older --locale=en_US.utf8'
   [v17plain]='17 --locale=en_US.utf8'
+  [v18]='18 --locale=en_US.utf8 --no-data-checksums'
 )
 
 # template NAME: a stopped, filled data directory.
