@@ -1,13 +1,14 @@
 #!/bin/bash
 # Builds the PostgreSQL images of the tests as docker archives and prints the archives' paths, one a line.
-# Usage: build.sh [13|15|15-security|15-alpine|17|17-older|18]... (default: all). Whatever is in the cache is not built again.
+# Usage: build.sh [13|15|15-security|15-alpine|17|17-older|18|19]... (default: all that tests on the cluster use, which is all but
+# 19). Whatever is in the cache is not built again.
 set -euo pipefail
 umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${PG_UPGRADE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-pg-upgrade}/images
 arch=$(dpkg --print-architecture)
 
-# name, Debian suite and its release number, PostgreSQL major, with the suite's security updates or without.
+# name, Debian suite and its release number, PostgreSQL major, with the suite's security updates, without, or with experimental.
 # 15 and 17 exist in two minors: the newest ones cannot go to the 18 of sid, which the tests must see refused. What Debian has of 17
 # is new everywhere: the server of 17-older is not Debian's.
 # Of -alpine only the source is the suite's.
@@ -19,6 +20,7 @@ bases='
 15-security bookworm 12 15 yes
 17-older    trixie   13 17 no
 15-alpine   bookworm 12 15 no
+19          sid      14 19 experimental
 '
 
 say() { printf 'images %2d:%02d  %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*" >&2; }
@@ -110,7 +112,11 @@ build_rootfs() {
   path=$(rootfs_path "$name") suite=$(base "$name" suite) major=$(base "$name" major)
   # Explicit lines: left alone, mmdebstrap adds the security updates to every suite.
   lines=("deb $mirror $suite main")
-  if [[ $(base "$name" security) == yes ]]; then lines+=("deb $security_mirror $suite-security main"); fi
+  case $(base "$name" security) in
+    yes) lines+=("deb $security_mirror $suite-security main") ;;
+    # What sid lacks is taken from there, and the library that the clients need in their own version. mmdebstrap takes options here, too.
+    experimental) lines+=("deb $mirror experimental main" --include=libpq5/experimental) ;;
+  esac
   rm -rf "$path.part"
   case $name in
     *-alpine) "$(maker "$name")" "$suite" "$major" "$path.part" "$mirror" ;;
@@ -347,7 +353,7 @@ build_archive() {
 # --------------------------------------------------------------------------------------------------
 
 names=("$@")
-if ((${#names[@]} == 0)); then mapfile -t names < <(awk 'NF { print $1 }' <<< "$bases"); fi
+if ((${#names[@]} == 0)); then mapfile -t names < <(awk 'NF && $1 != "19" { print $1 }' <<< "$bases"); fi
 
 missing() {
   local name
