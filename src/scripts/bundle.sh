@@ -63,7 +63,11 @@ done
 # A copy that was cut short is made again from the start.
 rm -rf "${PGO:?}"/* "$PGO"/.[!.]*
 mkdir -p "$PGO$bin" "$PGO$lib" "$PGO$share" "$PGO/so" "$PGO/lib/locale"
-programs='postgres pg_ctl pg_controldata pg_resetwal initdb'
+case $PGUP_FROM in
+  9.*) reset=pg_resetxlog ;;
+  *) reset=pg_resetwal ;;
+esac
+programs="postgres pg_ctl pg_controldata $reset initdb"
 for program in $programs; do
   cp -L "$bin/$program" "$PGO$bin/.$program"
 done

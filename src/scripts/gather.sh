@@ -17,9 +17,12 @@ container_facts() {
   pgup_stat=$(stat -c '"dir_uid":%u,"dir_gid":%g,"dir_mode":"%a"' "$pgup_dir" 2>/dev/null) && printf ',%s' "$pgup_stat"
   pgup_stat=$(stat -c '"parent_uid":%u,"parent_gid":%g,"parent_mode":"%a"' "$pgup_dir/.." 2>/dev/null) && printf ',%s' "$pgup_stat"
   printf ',"real_dir":"%s"' "$(json_text "$(readlink -f "$pgup_dir" 2>/dev/null)")"
-  if [ -L "$pgup_dir/pg_wal" ]; then
-    printf ',"wal_link":"%s"' "$(json_text "$(readlink "$pgup_dir/pg_wal")")"
-  fi
+  # Up to 9.6 it has another name.
+  for pgup_wal in "$pgup_dir/pg_wal" "$pgup_dir/pg_xlog"; do
+    if [ -L "$pgup_wal" ]; then
+      printf ',"wal_link":"%s"' "$(json_text "$(readlink "$pgup_wal")")"
+    fi
+  done
   # The longest mount point that holds the directory.
   pgup_mount=
   while read -r _ pgup_at pgup_type _; do
@@ -44,9 +47,13 @@ container_facts() {
   if cd "$pgup_dir" 2>/dev/null && [ -r base ]; then
     printf ',"files":%s' "$(find base global pg_tblspc -type f 2>/dev/null | wc -l)"
     printf ',"directories":{'
-    du -k base global pg_wal/ pg_xact pg_multixact pg_tblspc 2>/dev/null | {
+    du -k base global pg_wal/ pg_xlog/ pg_xact pg_clog pg_multixact pg_tblspc 2>/dev/null | {
       pgup_comma=
       while read -r pgup_kib pgup_name; do
+        case $pgup_name in
+          pg_xlog/) pgup_name=pg_wal/ ;;
+          pg_clog) pgup_name=pg_xact ;;
+        esac
         case $pgup_name in
           base/*/*) ;;
           base | base/* | global | pg_wal/ | pg_xact | pg_multixact | pg_tblspc)

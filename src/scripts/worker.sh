@@ -303,7 +303,7 @@ stopped() {
   # No clean end. Nothing may change on the disk for a while before it counts as dead.
   clock
   if [ "$unclean_since" = 0 ] || { [ "$((NOW - unclean_since))" -ge "$STABLE_MS" ] &&
-    [ -n "$(find "$DATA/global" "$DATA/pg_wal" "$DATA/pg_xact" -newer "$BOX/mark" -type f 2>/dev/null | head -n 1)" ]; }; then
+    [ -n "$(find "$DATA/global" "$DATA/pg_wal" "$DATA/pg_xact" "$DATA/pg_xlog" "$DATA/pg_clog" -newer "$BOX/mark" -type f 2>/dev/null | head -n 1)" ]; }; then
     unclean_since=$NOW
     touch "$BOX/mark"
     return 1
