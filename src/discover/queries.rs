@@ -127,12 +127,13 @@ const FUNCTION_SETTINGS: Query = Query::database(
 )
 .unlimited();
 
+/// Up to 9.6 every collation but the database's own is the C library's.
 const COLLATED_INDEXES: Query = Query::database(
     "collated-indexes",
-    "SELECT l.collprovider AS provider, count(DISTINCT i.indexrelid) AS indexes FROM pg_index i, unnest(i.indcollation::oid[]) u(oid), pg_collation l \
+    "SELECT l.provider, count(DISTINCT i.indexrelid) AS indexes FROM pg_index i, unnest(i.indcollation::oid[]) u(oid), \
+     (SELECT oid, collname, coalesce(to_jsonb(c)->>'collprovider', CASE oid WHEN 100 THEN 'd' ELSE 'c' END) AS provider FROM pg_collation c) l \
      WHERE l.oid = u.oid AND i.indexrelid >= 16384 AND u.oid <> 0 AND l.collname NOT IN ('C', 'POSIX', 'ucs_basic') GROUP BY 1 ORDER BY 1",
-)
-.since(MajorVersion::new(10));
+);
 
 /// Says that every statement of a database was asked; without it the database was not read.
 const DATABASE_END: Query = Query::database("database-end", "SELECT 1 AS done");
