@@ -198,10 +198,13 @@ fn columns_of_types(server: &ServerFacts, types: &[&str]) -> Result<Vec<Column>,
                     relation: text(row, "relation").to_owned(),
                     name: text(row, "column").to_owned(),
                     base: text(row, "type").to_owned(),
+                    kind: text(row, "kind").to_owned(),
                 });
             }
         }
     }
+    // What is made of a table's columns goes before they change.
+    columns.sort_by_key(|column| column.kind == "r");
     Ok(columns)
 }
 
@@ -212,6 +215,7 @@ struct Column {
     relation: String,
     name: String,
     base: String,
+    kind: String,
 }
 
 impl Column {
@@ -220,12 +224,16 @@ impl Column {
     }
 
     fn statement(&self, action: &str) -> String {
-        let alter = format!(
-            "ALTER TABLE {} ALTER COLUMN {} {action}",
-            dotted(&[&self.schema, &self.relation]),
-            name(&self.name)
-        );
-        in_database(&self.database, &alter)
+        let relation = dotted(&[&self.schema, &self.relation]);
+        let mend = match self.kind.as_str() {
+            "i" => format!("DROP INDEX {relation}"),
+            "m" => format!("DROP MATERIALIZED VIEW {relation}"),
+            _ => format!(
+                "ALTER TABLE {relation} ALTER COLUMN {} {action}",
+                name(&self.name)
+            ),
+        };
+        in_database(&self.database, &mend)
     }
 }
 
@@ -249,10 +257,12 @@ pub(super) fn columns_finding(
     } else {
         format!(" ({})", types.join(", "))
     };
-    let fixes: Vec<String> = columns
+    let mut fixes: Vec<String> = columns
         .iter()
         .map(|column| column.statement(action))
         .collect();
+    // An index or a materialized view with several such columns goes once.
+    fixes.dedup();
     vec![
         Finding::blocker(format!(
             "{} {what}{types}",

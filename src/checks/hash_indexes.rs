@@ -35,32 +35,13 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{fires, input, silent};
-    use super::*;
+    use super::super::testing::{fires, recorded, silent};
 
     #[test]
-    fn they_are_found_on_a_server_that_can_have_them() {
-        let mut input = input();
-        silent("hash-indexes", &input);
-        input.server.as_mut().unwrap().version = crate::postgres::version::ServerVersion {
-            major: MajorVersion::before_ten(9, 6),
-            minor: 1,
-        };
-        assert!(
-            fires("hash-indexes", &input)[0]
-                .message
-                .contains("could not be read")
-        );
-        super::super::testing::set_rows(&mut input, "hash-indexes", "[]");
-        silent("hash-indexes", &input);
-        super::super::testing::set_rows(
-            &mut input,
-            "hash-indexes",
-            r#"[{"schema": "public", "relation": "h"}]"#,
-        );
-        assert_eq!(
-            fires("hash-indexes", &input)[0].objects,
-            ["postgres.public.h"]
-        );
+    fn such_indexes_of_an_old_server_are_found() {
+        silent("hash-indexes", &recorded("9.6", "17"));
+        let finding = fires("hash-indexes", &recorded("9.6-troubled", "17")).remove(0);
+        assert_eq!(finding.objects, [r#"app.public."by Hash""#]);
+        assert_eq!(finding.fix, r#"in app: REINDEX INDEX public."by Hash""#);
     }
 }

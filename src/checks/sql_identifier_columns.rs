@@ -26,20 +26,14 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{fires, silent};
-    use crate::postgres::version::MajorVersion;
+    use super::super::testing::{fires, recorded, silent};
 
     #[test]
     fn such_columns_of_an_old_server_are_found() {
-        let mut input = super::super::testing::with_column("sql_identifier");
-        silent("sql-identifier-columns", &input);
-        input.server.as_mut().unwrap().version = crate::postgres::version::ServerVersion {
-            major: MajorVersion::new(11),
-            minor: 1,
-        };
-        assert_eq!(
-            fires("sql-identifier-columns", &input)[0].objects,
-            ["postgres.public.t.c"]
-        );
+        silent("sql-identifier-columns", &recorded("11", "17"));
+        for from in ["9.6-troubled", "10-troubled", "11-troubled"] {
+            let finding = fires("sql-identifier-columns", &recorded(from, "17")).remove(0);
+            assert_eq!(finding.objects, [r#"app.public."Named".n"#]);
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::postgres::version::MajorVersion;
 pub(super) const CHECK: Check = Check {
     id: "transfer-mode",
     title: "The transfer mode that was asked for is possible",
-    why: "clone needs a file system with reflinks, swap needs PostgreSQL 18",
+    why: "clone needs a file system with reflinks, swap needs PostgreSQL 18 and a cluster of 10 or newer",
     mend: "Choose another --transfer, or auto",
     severity: Severity::Blocker,
     waivable: false,
@@ -39,13 +39,19 @@ fn run(target: &Target<'_>) -> Vec<Finding> {
                 .fix("--transfer auto"),
             ]
         }
+        "swap" if target.server.version.major < MajorVersion::new(10) => {
+            vec![
+                Finding::blocker("transfer mode swap needs a cluster of PostgreSQL 10 or newer")
+                    .fix("--transfer auto"),
+            ]
+        }
         _ => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{fires, input, silent};
+    use super::super::testing::{fires, input, recorded, silent};
 
     #[test]
     fn a_mode_that_cannot_work_is_refused() {
@@ -64,6 +70,16 @@ mod tests {
             .reflink = Some(false);
         fires("transfer-mode", &input);
         input.request.transfer = "link".to_owned();
+        silent("transfer-mode", &input);
+    }
+
+    #[test]
+    fn swap_takes_no_cluster_of_nine_six() {
+        let mut input = recorded("9.6", "18");
+        input.request.transfer = "swap".to_owned();
+        fires("transfer-mode", &input);
+        input = recorded("10", "18");
+        input.request.transfer = "swap".to_owned();
         silent("transfer-mode", &input);
     }
 }

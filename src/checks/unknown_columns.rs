@@ -26,20 +26,12 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{fires, silent};
-    use crate::postgres::version::MajorVersion;
+    use super::super::testing::{fires, recorded, silent};
 
     #[test]
     fn such_columns_of_an_old_server_are_found() {
-        let mut input = super::super::testing::with_column("unknown");
-        silent("unknown-columns", &input);
-        input.server.as_mut().unwrap().version = crate::postgres::version::ServerVersion {
-            major: MajorVersion::before_ten(9, 6),
-            minor: 1,
-        };
-        assert_eq!(
-            fires("unknown-columns", &input)[0].objects,
-            ["postgres.public.t.c"]
-        );
+        silent("unknown-columns", &recorded("9.6-rich", "17"));
+        let finding = fires("unknown-columns", &recorded("9.6-troubled", "17")).remove(0);
+        assert_eq!(finding.objects, [r#"app.public.untyped."no type""#]);
     }
 }

@@ -35,32 +35,14 @@ fn run(live: &Live<'_>) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{fires, input, silent};
-    use super::*;
+    use super::super::testing::{fires, recorded, silent};
 
     #[test]
-    fn they_are_found_on_a_server_that_can_have_them() {
-        let mut input = input();
-        silent("with-oids", &input);
-        input.server.as_mut().unwrap().version = crate::postgres::version::ServerVersion {
-            major: MajorVersion::new(11),
-            minor: 1,
-        };
-        assert!(
-            fires("with-oids", &input)[0]
-                .message
-                .contains("could not be read")
-        );
-        super::super::testing::set_rows(&mut input, "with-oids", "[]");
-        silent("with-oids", &input);
-        super::super::testing::set_rows(
-            &mut input,
-            "with-oids",
-            r#"[{"schema": "public", "relation": "old"}]"#,
-        );
-        assert_eq!(
-            fires("with-oids", &input)[0].objects,
-            ["postgres.public.old"]
-        );
+    fn such_tables_of_an_old_server_are_found() {
+        silent("with-oids", &recorded("11", "17"));
+        for from in ["9.6-troubled", "10-troubled", "11-troubled"] {
+            let finding = fires("with-oids", &recorded(from, "17")).remove(0);
+            assert_eq!(finding.objects, ["app.public.numbered"]);
+        }
     }
 }

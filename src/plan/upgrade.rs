@@ -74,6 +74,7 @@ pub fn transfer(
             no_snapshot_reason(instance)
         )),
         "swap" if target.version.major.number() < 18 => Err("transfer mode swap needs PostgreSQL 18".to_owned()),
+        "swap" if server.version.major.number() < 10 => Err("transfer mode swap needs a cluster of PostgreSQL 10 or newer".to_owned()),
         "auto" if volume.reflink == Some(true) => choice("clone", "the file system has reflinks"),
         "auto" if class.is_some() => choice("link", "the file system has no reflinks, and a volume snapshot is the way back"),
         "auto" if fits => choice("copy", "no reflinks and no volume snapshots, and a copy fits"),

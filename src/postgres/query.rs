@@ -97,6 +97,8 @@ impl Query {
 
 /// Columns whose stored form some version cannot take over, with the type at the bottom of it.
 ///
+/// Of indexes only expressions are told: what else they hold is told of the table.
+///
 /// From the few types in use down to what they are made of: the other way round takes ten times as long with many tables. The
 /// columns are looked through only when there is such a type; `OFFSET 0` keeps planners from another order.
 pub const DATA_TYPES: Query = Query::database(
@@ -117,8 +119,9 @@ pub const DATA_TYPES: Query = Query::database(
        UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.typtype = 'r' AND r.rngtypid = t.oid) x) \
      SELECT b.root AS type, n.nspname AS schema, c.relname AS relation, a.attname AS \"column\", c.relkind AS kind \
      FROM (SELECT DISTINCT bad.root, walk.top FROM walk JOIN bad ON bad.oid = walk.oid) b \
-     CROSS JOIN LATERAL (SELECT attrelid, attname FROM pg_attribute WHERE atttypid = b.top AND attrelid >= 16384 AND NOT attisdropped \
+     CROSS JOIN LATERAL (SELECT attrelid, attname, attnum FROM pg_attribute WHERE atttypid = b.top AND attrelid >= 16384 AND NOT attisdropped \
       AND attnum > 0 OFFSET 0) a \
      JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm', 'i') \
+     AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indkey[a.attnum - 1] <> 0) \
      AND n.nspname !~ '^pg_(temp|toast)' AND n.nspname <> 'information_schema' ORDER BY 1, 2, 3, 4",
 );

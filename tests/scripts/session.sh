@@ -15,7 +15,8 @@ agree() {
     bundle "$old" "$new"
     # The new programs find the old server by its socket.
     mount --bind "$(root "$old")/run/postgresql" "$(root "$new")/run/postgresql"
-    ((new < 18)) || checksums=--no-data-checksums
+    # Since 18 the default is with them.
+    ((new < 18 || ${old%%.*} >= 18)) || checksums=--no-data-checksums
     new_cluster "$new" "/vol/new-$new" $checksums
     echo 'wal_level = logical' >> "$LAB/vol/new-$new/postgresql.conf"
   fi

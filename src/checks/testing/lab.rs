@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use crate::discover::server;
+use crate::discover::server::{self, ParseError};
 use crate::facts::server::ServerFacts;
 
 /// A lab of its own: mounts, servers and files end with it.
@@ -79,11 +79,20 @@ impl Lab {
         );
     }
 
-    /// The facts in it.
+    /// The facts in it, by a psql for each database where one for all is cut off, as in the product.
     pub(super) fn facts(&mut self, major: &str, before: &str) -> ServerFacts {
+        match self.read_facts(major, before) {
+            Err(ParseError::Cut(_)) => self
+                .read_facts(major, &format!("{before}\nLAB_ENV+=(PGUP_EACH=1)"))
+                .unwrap(),
+            facts => facts.unwrap(),
+        }
+    }
+
+    fn read_facts(&mut self, major: &str, before: &str) -> Result<ServerFacts, ParseError> {
         let answer = self.answer(major, before);
         let complaints = self.run("cat \"$LAB/complaints\"");
-        server::parse(&answer, &complaints).unwrap()
+        server::parse(&answer, &complaints)
     }
 }
 

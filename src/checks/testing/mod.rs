@@ -1,13 +1,14 @@
 //! Inputs for the tests of checks: recorded from real servers and images, then changed.
 
 mod lab;
+mod older;
 mod proofs;
 mod servers;
 
 use super::{CheckInput, Finding, Request, find};
 use crate::discover::{server, target_image};
 use crate::facts::instance::{ClaimFacts, Family, InstanceFacts, ObjectId, PodFacts};
-use crate::facts::server::{Found, ServerFacts};
+use crate::facts::server::ServerFacts;
 use crate::facts::surroundings::Surroundings;
 use crate::facts::target::TargetFacts;
 use crate::postgres::initdb::Wish;
@@ -143,6 +144,10 @@ pub(crate) fn troubled() -> CheckInput {
 /// Servers with a rich and healthy schema and hostile names, each with a target that suits it.
 pub(crate) fn clean() -> Vec<CheckInput> {
     [
+        ("9.6-rich", "17"),
+        ("10-rich", "17"),
+        ("11-rich", "18"),
+        ("12-rich", "17"),
         ("13-rich", "17"),
         ("15-rich", "17"),
         ("15-rich", "18"),
@@ -155,37 +160,6 @@ pub(crate) fn clean() -> Vec<CheckInput> {
         input
     })
     .into()
-}
-
-/// The fresh input with one column of a type in database postgres, as only old servers have it.
-pub(crate) fn with_column(base: &str) -> CheckInput {
-    let mut input = input();
-    let row = format!(
-        r#"[{{"type": "{base}", "schema": "public", "relation": "t", "column": "c", "kind": "r"}}]"#
-    );
-    set_rows(&mut input, "data-types", &row);
-    input
-}
-
-/// Puts rows into a section of database postgres, as a server would have sent them, and none into the others.
-pub(crate) fn set_rows(input: &mut CheckInput, section: &str, rows: &str) {
-    let rows: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(rows).unwrap();
-    for database in &mut input.server.as_mut().unwrap().databases {
-        if let Some(contents) = &mut database.contents {
-            let rows = if database.name == "postgres" {
-                rows.clone()
-            } else {
-                Vec::new()
-            };
-            contents.found.insert(
-                section.to_owned(),
-                Found {
-                    count: rows.len() as u64,
-                    rows,
-                },
-            );
-        }
-    }
 }
 
 /// The findings of one check, of which there are some.
