@@ -1,4 +1,4 @@
-//! What went from the system views: measured on 13 to 18, from the release notes before that.
+//! What went from the system views: measured on 9.6 to 13, 15, and 17 to 19.
 
 use super::version::MajorVersion;
 
@@ -19,7 +19,9 @@ const GONE: &[(&str, &str, u16)] = &[
     ("pg_stat_replication", "replay_location", 10),
     ("pg_stat_replication", "sent_location", 10),
     ("pg_stat_replication", "write_location", 10),
+    ("pg_stat_ssl", "clientdn", 12),
     ("pg_stat_ssl", "compression", 14),
+    ("pg_stat_subscription_stats", "sync_error_count", 19),
     ("pg_stat_wal", "wal_sync", 18),
     ("pg_stat_wal", "wal_sync_time", 18),
     ("pg_stat_wal", "wal_write", 18),
