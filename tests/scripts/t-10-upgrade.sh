@@ -237,3 +237,4 @@ busybox_worker() {
 t '13 to 17 link with busybox' busybox_worker v13 13 17 link ext4
 t '13 to 15 copy' happy v13 13 15 copy ext4
 t '9.6 to 17 copy, the archive starts' copy_and_archive v96 9.6 17 copy ext4
+t '18 to 19 link' happy v18 18 19 link ext4
