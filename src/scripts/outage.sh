@@ -158,7 +158,9 @@ run_pg_upgrade() {
   esac
   if [ -n "${PGUP_OLD_OPTIONS:-}" ]; then set -- "$@" -o "$PGUP_OLD_OPTIONS"; fi
   if [ -n "${PGUP_NEW_OPTIONS:-}" ]; then set -- "$@" -O "$PGUP_NEW_OPTIONS"; fi
-  if [ "$TO" -ge 17 ] && [ "$TRANSFER" != swap ]; then
+  if [ "$TO" -ge 15 ] && [ -n "${UNSYNCED:-}" ]; then
+    set -- "$@" --no-sync
+  elif [ "$TO" -ge 17 ] && [ "$TRANSFER" != swap ]; then
     set -- "$@" --sync-method=syncfs
   elif [ "$TO" -ge 15 ] && [ "$TO" -lt 17 ]; then
     set -- "$@" --no-sync
@@ -319,7 +321,7 @@ carry() {
       fi
     done <"$BOX/conf-files"
   fi
-  find "$CONF.tmp" -type f -exec sync {} +
+  [ -n "${UNSYNCED:-}" ] || find "$CONF.tmp" -type f -exec sync {} +
   printf '%s\n' "\"carried\":[$carried],\"left\":[$left],\"commented\":[$commented]" >"$WORK/carried"
   mv "$CONF.tmp" "$CONF"
 }

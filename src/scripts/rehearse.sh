@@ -66,8 +66,21 @@ try_new() {
   "$NEW_BIN/pg_ctl" -D "$DATA" -m fast -w stop >/dev/null 2>&1 || :
 }
 
+# unsynced: what is thrown away need not be on the disk, and the server in use shares that disk.
+unsynced() {
+  # shellcheck disable=SC2317  # for whoever is called from now on
+  sync() { :; }
+  UNSYNCED=1
+  PGUP_OLD_OPTIONS="${PGUP_OLD_OPTIONS:-} -c fsync=off -c full_page_writes=off"
+  PGUP_NEW_OPTIONS="${PGUP_NEW_OPTIONS:-} -c fsync=off -c full_page_writes=off"
+}
+
+# discard: files that are gone before the volume is unmounted are not written any more.
+discard() { rm -rf "${DATA:?}"/* "${WORK:?}"; }
+
 rehearse() {
   : "${RUN:?}" "${FROM:?}" "${TO:?}" "${DATA:?}"
+  unsynced
   WORK_MODE=0700
   if [ "${PGUP_GROUP_ACCESS:-0}" = 1 ]; then WORK_MODE=0750; fi
   setup_box
@@ -97,6 +110,7 @@ rehearse() {
   UPGRADED_MS=$((NOW - SEEN))
   try_new
   moved_in
+  if [ -n "${PGUP_DISCARD:-}" ]; then discard; fi
   event rehearsed "\"recovery_ms\":$RECOVERY_MS,\"observe_ms\":$OBSERVE_MS,\"upgrade_ms\":$UPGRADED_MS,$TIMES,\"start_ms\":$START_MS,\"verify_ms\":$VERIFY_MS,\"analyze_ms\":$ANALYZE_MS,\"analyzed\":$ANALYZED"
   exit 0
 }

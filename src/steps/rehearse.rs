@@ -24,6 +24,7 @@ pub(super) async fn rehearse(acting: &mut Acting<'_>, claim: &str, copied: bool)
         env.extend(copy::directories());
         env.insert("PGUP_LABEL".to_owned(), "1".to_owned());
     }
+    env.insert("PGUP_DISCARD".to_owned(), "1".to_owned());
     env.insert("PGUP_VERIFY".to_owned(), acting.record.asked.verify.clone());
     let upgrade = acting.record.upgrade.as_ref();
     let dump_claim = upgrade.and_then(|u| u.dump.as_ref().map(|place| place.claim.clone()));

@@ -45,8 +45,12 @@ rehearsed() {
   echo PGUP_LABEL=1 >> "$base/pods/$test_name-up/env"
   bundle
   fresh
+  # The disk is the live server's, too.
+  sed -i 's#^PATH=#PATH=/shim:#' "$base/pods/$test_name-up/env"
+  shim sync 'echo "$@" >>/work/synced; real "$@"'
   worker
   event rehearsed 60 > /dev/null
+  if [[ -e $base/pods/$test_name-up/work/synced ]]; then echo "synced: $(paste -sd' ' "$base/pods/$test_name-up/work/synced")"; return 1; fi
   is "$(member "$(event verified)" differences)" 0 differences
   server_start "$test_name-new" "$to"
   answers=$to
