@@ -463,7 +463,7 @@ case $pgup_verb in
   start)
     pgup_jobs=${3:-1} PGUP_FROM=${4-} PGUP_OLD_LIBC=${5-} PGUP_NEW_LIBC=${6-} pgup_skip=${7-}
     case $pgup_jobs in '' | *[!0-9]* | 0) failed usage 'JOBS is a number' ;; esac
-    case $PGUP_FROM in '' | *[!0-9]*) failed usage 'FROM is a major version' ;; esac
+    case ${PGUP_FROM#9.} in '' | *[!0-9]*) failed usage 'FROM is a major version' ;; esac
     start
     ;;
   follow) follow "${3:-0}" ;;
