@@ -69,6 +69,7 @@ case $PGUP_FROM in
 esac
 programs="postgres pg_ctl pg_controldata $reset initdb"
 for program in $programs; do
+  [ -x "$bin/$program" ] || fail old_programs "$bin has no $program"
   cp -L "$bin/$program" "$PGO$bin/.$program"
 done
 # JIT is switched off and its compiler is most of the size.
