@@ -7,7 +7,7 @@ dump_more="
   alter database app set work_mem = '6MB'; alter database postgres set work_mem = '8MB'; comment on database app is 'of app';
   alter role app in database app set work_mem = '9MB'; alter role app password 'secret'; revoke connect on database app from public;
   create database \"o'b\"\"r=\\\\ x\" owner app"
-dump_facts="select (select string_agg(datname || ' ' || coalesce((select string_agg(a::text, ',' order by a::text collate \"C\") from unnest(datacl) a), '') || ' ' || coalesce(shobj_description(oid, 'pg_database'), ''), '|' order by datname collate \"C\") from pg_database where datname not like 'template%'),
+dump_facts="select (select string_agg(datname || ' ' || coalesce((select string_agg(a::text, ',' order by a::text collate \"C\") from unnest(datacl) a), '') || ' ' || coalesce(shobj_description(oid, 'pg_database'), ''), '|' order by datname::text collate \"C\") from pg_database where datname not like 'template%'),
   (select string_agg(coalesce(d.datname, '') || coalesce(r.rolname, '') || s.setconfig::text, ',' order by d.datname, r.rolname) from pg_db_role_setting s left join pg_database d on d.oid = setdatabase left join pg_roles r on r.oid = setrole),
   (select md5(rolpassword) from pg_authid where rolname = 'app')"
 
@@ -218,6 +218,7 @@ dumps_again() {
 t 'dump killed while loading is taken again' reuses_dump
 t 'dump that was changed is made again' dumps_again
 t '13 to 17 by dump' dumped v13 13 17 ext4
+t '9.6 to 17 by dump' dumped v96 9.6 17 ext4
 t '15 to 18 by dump into another locale' dumped v15 15 18 ext4 PGUP_AS_PROVIDER=libc PGUP_AS_LOCALE=C.utf8
 t '13 to 17 by dump into another encoding' recoded
 t '15 to 18 by dump on a claim of its own' on_claim v15 15 18 ext4
