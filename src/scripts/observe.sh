@@ -42,7 +42,7 @@ FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba JOIN pg_tablespace t ON t
 SELECT json_build_object('k', 'role', 'o', encode(namesend(rolname), 'escape'), 'v', json_build_object(
   'superuser', rolsuper, 'inherit', rolinherit, 'createRole', rolcreaterole, 'createDatabase', rolcreatedb, 'login', rolcanlogin,
   'replication', rolreplication, 'bypassRls', rolbypassrls, 'connectionLimit', rolconnlimit, 'validUntil', rolvaliduntil::text,
-  'password', CASE WHEN rolpassword IS NULL THEN 'none' WHEN rolpassword LIKE 'md5%' THEN 'md5' WHEN rolpassword LIKE 'SCRAM-SHA-256%' THEN 'scram' ELSE 'other' END,
+  'password', CASE WHEN rolpassword IS NULL THEN 'none' WHEN rolpassword ~ '^md5[0-9a-f]{32}$' THEN 'md5' WHEN rolpassword LIKE 'SCRAM-SHA-256%' THEN 'scram' ELSE 'other' END,
   'settings', (SELECT string_agg(coalesce((SELECT encode(namesend(datname), 'escape') FROM pg_database d WHERE d.oid = s.setdatabase) || '/', '') || split_part(c, '=', 1) || ':' || left(md5(c), 4), ' '
     ORDER BY s.setdatabase, c COLLATE "C") FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setrole = a.oid)))
 FROM pg_authid a WHERE oid >= 16384 OR oid = 10;
@@ -66,7 +66,7 @@ acl_sql() {
 SQL
 }
 
-# What exists in each database; KINDS, COLUMN_MORE and TRIGGER_ROOT depend on the version.
+# What exists in each database, in words that a server of 10 knows.
 database_sql() {
   cat <<SQL
 SELECT json_build_object('k', 'schema', 'd', $pgup_db, 'o', encode(namesend(nspname), 'escape'), 'v', json_build_object('owner', encode(namesend(r.rolname), 'escape'),
@@ -84,8 +84,7 @@ SELECT json_build_object('k', CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN '
   'columns', a.columns, 'digest', a.digest, 'constraints', k.constraints, 'triggers', g.triggers, 'rules', u.rules, 'policies', p.policies,
   'rowSecurity', relrowsecurity::int + 2 * relforcerowsecurity::int, 'replicaIdentity', relreplident, 'partition', relispartition, 'parents', i.parents,
   'grants', CASE WHEN c.relacl IS NULL THEN NULL ELSE (SELECT string_agg(w, ' ' ORDER BY w COLLATE "C") FROM (SELECT DISTINCT coalesce((SELECT encode(namesend(rolname), 'escape') FROM pg_roles WHERE oid = x.grantee), 'public')
-    || '=' || x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END AS w FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner AND x.privilege_type <> 'MAINTAIN') q) END,
-  'sequence', (SELECT concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmax, seqmin, seqcache, seqcycle) FROM pg_sequence WHERE seqrelid = c.oid AND c.relkind = 'S')),
+    || '=' || x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END AS w FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner AND x.privilege_type <> 'MAINTAIN') q) END),
   'm', e.objid IS NOT NULL, 'f', CASE WHEN relkind IN ('r', 'm', 'S') THEN pg_relation_filepath(c.oid) END, 'b', $(size_sql c "relkind IN ('r', 'm', 'S')"))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = c.relowner LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
 $(member_sql pg_class c.oid)
@@ -103,19 +102,19 @@ WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND $p
 
 -- Invalid indexes are left behind by pg_dump on purpose, so the comparison must know which they are.
 SELECT json_build_object('k', 'index', 'd', $pgup_db, 's', encode(namesend(n.nspname), 'escape'), 'o', encode(namesend(c.relname), 'escape'), 'v', json_build_object(
-  'table', encode(namesend(h.relname), 'escape'), 'method', m.amname, 'unique', indisunique, 'primary', indisprimary, 'exclusion', indisexclusion, 'valid', indisvalid AND indisready AND indislive,
+  'table', encode(namesend(h.relname), 'escape'), 'method', m.amname, 'unique', indisunique, 'primary', indisprimary, 'exclusion', indisexclusion, 'valid', $pgup_valid,
   'replicaIdentity', indisreplident, 'clustered', indisclustered, 'columns', indkey::text, 'partial', indpred IS NOT NULL, 'tablespace', encode(namesend(t.spcname), 'escape'), 'partitioned', c.relkind = 'I'),
   'm', e.objid IS NOT NULL, 'f', CASE WHEN c.relkind = 'i' THEN pg_relation_filepath(c.oid) END, 'b', $(size_sql c "c.relkind = 'i'"))
 FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_class h ON h.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am m ON m.oid = c.relam
 $(member_sql pg_class h.oid)
 LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE c.oid >= 16384 AND $pgup_user_schema;
 
--- The names of TOAST tables hold a number; they are known by their owner.
+-- The names of TOAST tables hold a number; they are known by their owner. Partitioned tables have empty ones in 10 alone.
 SELECT json_build_object('k', CASE c.oid WHEN o.reltoastrelid THEN 'toast' ELSE 'toast index' END, 'd', $pgup_db, 's', encode(namesend(n.nspname), 'escape'), 'o', encode(namesend(o.relname), 'escape'),
   'v', '{}'::json, 'f', pg_relation_filepath(c.oid), 'b', $(size_sql c true))
 FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace
 CROSS JOIN LATERAL (SELECT o.reltoastrelid AS oid UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = o.reltoastrelid) c
-WHERE o.oid >= 16384 AND o.reltoastrelid <> 0 AND $pgup_user_schema;
+WHERE o.oid >= 16384 AND o.relkind <> 'p' AND o.reltoastrelid <> 0 AND $pgup_user_schema;
 
 SELECT json_build_object('k', 'large object data', 'd', $pgup_db, 'o', relname, 'v', '{}'::json, 'f', pg_relation_filepath(c.oid), 'b', $(size_sql c true))
 FROM pg_class c WHERE oid IN ('pg_largeobject'::regclass, 'pg_largeobject_loid_pn_index'::regclass);
@@ -125,10 +124,10 @@ SELECT json_build_object('k', 'large objects', 'd', $pgup_db, 'v', json_build_ob
 SELECT json_build_object('k', 'collation version', 'd', $pgup_db, 'o', encode(namesend(collname), 'escape'), 'p', collprovider, 'x', json_build_object('version', pg_collation_actual_version(oid)))
 FROM pg_collation WHERE oid < 16384 AND collprovider IN ('c', 'i') AND oid IN (SELECT attcollation FROM pg_attribute WHERE attrelid >= 16384);
 
--- 200 sequences a statement: each stays locked to the end of its statement.
-SELECT 'SELECT json_build_object(''k'', ''sequence value'', ''d'', ' || quote_literal($pgup_db) || ', ''s'', s, ''o'', o, ''v'', json_build_object(''last'', l, ''called'', c), ''x'', json_build_object(''up'', u, ''cycle'', y)) FROM ('
-  || string_agg(format('SELECT %L AS s, %L AS o, last_value AS l, is_called AS c, %L::bool AS u, %L::bool AS y FROM %I.%I', encode(namesend(nspname), 'escape'), encode(namesend(relname), 'escape'), up, cycle, nspname, relname), ' UNION ALL ')
-  || ') q' FROM (SELECT nspname, relname, seqincrement > 0 AS up, seqcycle AS cycle, row_number() OVER () / 200 AS part FROM pg_sequence s JOIN pg_class c ON c.oid = seqrelid JOIN pg_namespace n ON n.oid = relnamespace
+-- 200 sequences a statement: each stays locked to the end of its statement. A literal alone has no type before 10.
+SELECT 'SELECT json_build_object(''k'', ''sequence value'', ''d'', ' || quote_literal($pgup_db) || ', ''s'', s, ''o'', o, ''v'', json_build_object(''last'', l, ''called'', c, ''definition'', d), ''x'', json_build_object(''up'', u, ''cycle'', y)) FROM ('
+  || string_agg(format('SELECT %L::text AS s, %L::text AS o, last_value AS l, is_called AS c, %s FROM %I.%I', encode(namesend(nspname), 'escape'), encode(namesend(relname), 'escape'), rest, nspname, relname), ' UNION ALL ')
+  || ') q' FROM (SELECT nspname, relname, $pgup_sequence AS rest, row_number() OVER () / 200 AS part FROM $pgup_sequences JOIN pg_namespace n ON n.oid = relnamespace
   WHERE c.oid >= 16384 AND $pgup_user_schema) q GROUP BY part \\gexec
 
 -- Constructors of ranges and their casts belong to the type and grow in number with 14.
@@ -185,9 +184,14 @@ FROM (SELECT nspname, relname, row_number() OVER (ORDER BY relpages DESC, c.oid)
 SQL
 }
 
+# before_ten: the statements without what comes with 10.
+before_ten() {
+  sed -E -e "/'collation version'/,/;\$/d" -e "/^  UNION ALL SELECT '(statistics|publication|subscription)', /d" -e 's/relispartition/false/' -e "s/collprovider/'c'/"
+}
+
 # in_databases COMMAND...: the statements that COMMAND prints, once in each database.
 in_databases() {
-  pgup_statements=$("$@")
+  pgup_statements=$("$@" | "$pgup_known")
   while IFS= read -r pgup_line; do
     # In SQL_ASCII names can be any bytes, which come back in statements.
     printf '%s\n%s\n%s\n' "$pgup_line" \
@@ -210,10 +214,20 @@ prepare() {
   case $pgup_version in
     '' | *[!0-9]*) failed no-version "unexpected answer from the server: $pgup_version" ;;
   esac
-  [ "$pgup_version" -ge 100000 ] || failed too-old "PostgreSQL older than 10"
+  [ "$pgup_version" -ge 90600 ] || failed too-old "PostgreSQL older than 9.6"
   pgup_db="encode(namesend(current_database()), 'escape')"
   pgup_user_schema="n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'"
-  pgup_column_more="|| ' ' || attidentity::text" pgup_constraint_root='' pgup_trigger_root=''
+  pgup_column_more="|| ' ' || attidentity::text" pgup_constraint_root='' pgup_trigger_root='' pgup_known=cat
+  pgup_valid='indisvalid AND indisready AND indislive'
+  pgup_sequences='pg_sequence s JOIN pg_class c ON c.oid = seqrelid'
+  pgup_sequence="format('%L::bool AS u, %L::bool AS y, %L::text AS d', seqincrement > 0, seqcycle, concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmax, seqmin, seqcache, seqcycle))"
+  if [ "$pgup_version" -lt 100000 ]; then
+    pgup_known=before_ten pgup_column_more="|| ' '"
+    # A sequence tells all of itself, and is one of bigint.
+    pgup_sequences="(SELECT oid, relname, relnamespace FROM pg_class WHERE relkind = 'S') c" pgup_sequence="'increment_by > 0 AS u, is_cycled AS y, concat_ws('' '', ''bigint'', start_value, increment_by, max_value, min_value, cache_value, is_cycled) AS d'"
+    # pg_upgrade leaves hash indexes of that form invalid.
+    pgup_valid="CASE WHEN amname = 'hash' AND $pgup_valid THEN to_json('to rebuild'::text) ELSE to_json($pgup_valid) END"
+  fi
   if [ "$pgup_version" -ge 110000 ]; then
     PGOPTIONS="$PGOPTIONS -c jit=off"
     pgup_constraint_root='AND conparentid = 0'
@@ -322,11 +336,11 @@ m AS (SELECT split_part(a, '"', 4) AS k, a AS line, true AS here, true AS was, N
   UNION ALL
   SELECT coalesce(a.j, b.j)->>'k', coalesce(a.line, b.line), a.key IS NOT NULL, b.key IS NOT NULL, a.j->'v', b.j->'v', a.j->'x', a.j->>'f', b.j->>'f', (a.j->>'b')::bigint, (b.j->>'b')::bigint, coalesce(a.j->'v'->>'rows', CASE a.j->>'k' WHEN 'large objects' THEN a.j->'v'->>'count' END)::bigint
   FROM b FULL JOIN a ON a.key = b.key),
-z AS (SELECT split_part(CASE WHEN path LIKE 'pg_tblspc/%' THEN regexp_replace(path, '/PG_[0-9]+_[0-9]+/', '/') ELSE path END, '.', 1) AS path, sum(bytes) AS bytes
+z AS (SELECT split_part(CASE WHEN path LIKE 'pg_tblspc/%' THEN regexp_replace(path, '/PG_[0-9.]+_[0-9]+/', '/') ELSE path END, '.', 1) AS path, sum(bytes) AS bytes
   FROM (SELECT split_part(line, ' ', 1)::bigint AS bytes, split_part(line, ' ', 2) AS path FROM unnest(string_to_array(:'sizes', E'\n')) AS line WHERE line <> '') q GROUP BY 1),
 t AS (SELECT count(*) > 0 AS known, bool_or(path LIKE 'pg_tblspc/%') AS elsewhere FROM z),
 -- The path is the same since 15; a target before 15 gives new numbers. Only paths in tablespaces hold the version.
-q AS (SELECT m.*, CASE WHEN f LIKE 'pg_tblspc/%' THEN regexp_replace(f, '/PG_[0-9]+_[0-9]+/', '/') ELSE f END AS path, CASE WHEN bf LIKE 'pg_tblspc/%' THEN regexp_replace(bf, '/PG_[0-9]+_[0-9]+/', '/') ELSE bf END AS old_path FROM m),
+q AS (SELECT m.*, CASE WHEN f LIKE 'pg_tblspc/%' THEN regexp_replace(f, '/PG_[0-9.]+_[0-9]+/', '/') ELSE f END AS path, CASE WHEN bf LIKE 'pg_tblspc/%' THEN regexp_replace(bf, '/PG_[0-9.]+_[0-9]+/', '/') ELSE bf END AS old_path FROM m),
 p AS (SELECT q.*, coalesce(z1.bytes, z2.bytes) AS stopped, q.old_path IS NOT NULL AND z2.path IS NULL AS vanished, t.known AND (coalesce(q.path, q.old_path) NOT LIKE 'pg_tblspc/%' OR t.elsewhere) AS known
   FROM q CROSS JOIN t LEFT JOIN z z1 ON z1.path = q.path LEFT JOIN z z2 ON z2.path = q.old_path),
 lost AS (SELECT line::json->>'o' AS database FROM p WHERE k = 'database' AND NOT here), added AS (SELECT line::json->>'o' AS database FROM p WHERE k = 'database' AND NOT was),
@@ -345,12 +359,14 @@ differs AS (
     AND NOT (k IN ('toast', 'toast index') AND stopped IS NULL AND b <= 8192)
     AND NOT (coalesce(line::json->>'d', '') IN (SELECT database FROM added))
   UNION ALL
-  SELECT k, line, CASE WHEN k IN ('rows', 'sequence value', 'large objects') THEN k ELSE 'changed' END,
+  SELECT k, line, CASE WHEN k IN ('rows', 'sequence value', 'large objects') AND bv->'definition' IS NOT DISTINCT FROM av->'definition' THEN k ELSE 'changed' END,
     (SELECT jsonb_object_agg(key, value) FROM jsonb_each(bv) WHERE value IS DISTINCT FROM av->key), (SELECT jsonb_object_agg(key, value) FROM jsonb_each(av) WHERE value IS DISTINCT FROM bv->key)
   FROM p WHERE here AND was AND av IS DISTINCT FROM bv
-    AND NOT (k = 'index' AND bv - 'valid' = av - 'valid' AND bv->>'valid' = 'false')
+    AND NOT (k = 'index' AND bv - 'valid' = av - 'valid' AND bv->>'valid' IN ('false', 'to rebuild'))
+    -- Before 10 a password may be stored as it is, and becomes a hash when it is set anew.
+    AND NOT (k = 'role' AND bv - 'password' = av - 'password' AND bv->>'password' = 'other' AND av->>'password' IN ('md5', 'scram'))
     AND CASE WHEN :'writers' = 'no' THEN true
-      WHEN k = 'sequence value' THEN CASE WHEN (ax->>'cycle')::bool THEN false WHEN (ax->>'up')::bool THEN (av->>'last')::numeric < (bv->>'last')::numeric OR (av->>'last' = bv->>'last' AND (bv->>'called')::bool AND NOT (av->>'called')::bool)
+      WHEN k = 'sequence value' THEN CASE WHEN bv->'definition' <> av->'definition' THEN true WHEN (ax->>'cycle')::bool THEN false WHEN (ax->>'up')::bool THEN (av->>'last')::numeric < (bv->>'last')::numeric OR (av->>'last' = bv->>'last' AND (bv->>'called')::bool AND NOT (av->>'called')::bool)
         ELSE (av->>'last')::numeric > (bv->>'last')::numeric OR (av->>'last' = bv->>'last' AND (bv->>'called')::bool AND NOT (av->>'called')::bool) END
       WHEN k = 'rows' THEN (av->>'rows')::bigint < (bv->>'rows')::bigint
       WHEN k = 'large objects' THEN (av->>'count')::bigint < (bv->>'count')::bigint

@@ -107,6 +107,18 @@ script() {
   as "$uid" "$major" sh -c "$(cat "$scripts"/{sql,collations}.sh "$scripts/$name")" sh "$@"
 }
 
+# observed MAJOR NAME ARGUMENTS...: the script as USER_ID; verified keeps what it says as the last comparison.
+observed() { script "${USER_ID:-999}" "$@" 2>> "$LAB/vol/messages"; }
+verified() { observed "$@" | tee "$LAB/last"; }
+no_difference() { grep -q '"event":"verified".*"differences" : 0,' "$LAB/last"; }
+# finds TEXT...: the last comparison reports a difference with all those words.
+finds() {
+  local lines word
+  lines=$(grep '"difference"' "$LAB/last") || return 1
+  for word in "$@"; do lines=$(grep -F -- "$word" <<< "$lines") || return 1; done
+  ! no_difference
+}
+
 # busybox MAJOR: the tools of Alpine's images in /busybox of that root, for LAB_PATH.
 busybox() {
   local at applet

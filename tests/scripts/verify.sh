@@ -28,17 +28,6 @@ SQL
   sql "$major" postgres -c CHECKPOINT
 }
 
-observed() { script "${USER_ID:-999}" "$@" 2>> "$LAB/vol/messages"; }
-verified() { observed "$@" | tee "$LAB/last"; }
-no_difference() { grep -q '"event":"verified".*"differences" : 0,' "$LAB/last"; }
-# finds TEXT...: the last comparison reports a difference with all those words.
-finds() {
-  local lines word
-  lines=$(grep '"difference"' "$LAB/last") || return 1
-  for word in "$@"; do lines=$(grep -F -- "$word" <<< "$lines") || return 1; done
-  ! no_difference
-}
-
 # overlapping MAJOR: the scripts of a killed client and of the one that goes on are at work together.
 overlapping() {
   local pause first
