@@ -51,7 +51,8 @@ fn a_dump_of_the_users_replaces_the_data_and_the_archive_brings_it_back() {
     courier(
         r#"mkdir /backups/night; cd /backups/night
         PGDATABASE="o'r d=ers" pg_dump -h pg -U postgres -Fc -f orders.dump
-        head -c 9000 orders.dump >cut.dump; echo 'just a file' >notes"#,
+        head -c 9000 orders.dump >cut.dump; echo 'just a file' >notes
+        cp orders.dump spoilt.dump; printf spoilt | dd of=spoilt.dump bs=1 seek=$(($(wc -c <orders.dump) / 2)) conv=notrunc 2>/dev/null"#,
     );
     pg.sql("postgres", "CREATE DATABASE later");
     pg.sql("o'r d=ers", "DELETE FROM item WHERE id > 50");
@@ -66,6 +67,11 @@ fn a_dump_of_the_users_replaces_the_data_and_the_archive_brings_it_back() {
     pg.sql("postgres", "ALTER ROLE clerk RENAME TO scribe");
     for (arguments, code, reason) in [
         ("--dump-claim backups --path night/cut.dump", 3, "truncated"),
+        (
+            "--dump-claim backups --path night/spoilt.dump",
+            3,
+            "is corrupted",
+        ),
         ("--dump-claim backups --path night/notes", 3, "not a dump"),
         ("--dump-claim backups --path night/none", 3, "is not there"),
         ("--dump-claim nowhere --path x", 3, "does not exist"),

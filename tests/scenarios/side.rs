@@ -171,10 +171,14 @@ fn another_server_is_loaded_the_service_leads_to_it_and_back() {
 #[test]
 fn the_other_family_takes_over_by_its_own_port_and_with_what_its_image_has_made() {
     let space = Space::new("sidefamily");
-    let pg = space.install(&Instance::library("library-password-file", 13));
-    let new = Instance::bitnami("bitnami-statefulset", 17).with("${NAME}", "new");
+    let pg = space.install(&Instance::library("library-password-file", 15));
+    let new = Instance::bitnami("bitnami-statefulset", 18).with("${NAME}", "new");
     space.apply(&new.manifest(&space.name, &space.password));
     space.apply(&managed().manifest(&space.name, &space.password));
+    pg.sql(
+        "postgres",
+        "ALTER SYSTEM SET password_encryption = md5; SELECT pg_reload_conf()",
+    );
     pg.seed();
     managed_takes_over(&space, &pg);
     space.kubectl("rollout status statefulset/new-postgresql --timeout=180s");
@@ -198,7 +202,7 @@ fn the_other_family_takes_over_by_its_own_port_and_with_what_its_image_has_made(
     let query = "PGPASSWORD=$(cat $POSTGRES_PASSWORD_FILE) psql -h pg -U postgres -XAtqc 'show server_version_num'";
     let words = ["exec", "statefulset/pg", "--", "sh", "-c", query];
     let answer = space.try_kubectl(&words, None).exits(0).out;
-    assert!(answer.starts_with("17"), "{answer}");
+    assert!(answer.starts_with("18"), "{answer}");
     let elsewhere =
         "preflight sts/pg --method side-by-side --target sts/new-postgresql.kube-system";
     space.plugin(elsewhere).exits(2);

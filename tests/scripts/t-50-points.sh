@@ -131,7 +131,7 @@ point_serves() { [[ ${points_env[*]} != *PGUP_MODE=* ]]; }
 # tree VOLUME: every entry of the data directories with kind, mode and content, but the work directory.
 tree() {
   (
-    cd "$1"
+    cd "$1" || exit
     find . -name .pg-upgrade -prune -o -printf '%P %y %l %m\n'
     find . -name .pg-upgrade -prune -o -type f -exec md5sum {} +
   ) | LC_ALL=C sort
