@@ -26,12 +26,12 @@ ask() { on_old "$1" psql -XAtq -v ON_ERROR_STOP=1 -c "$2"; }
 # name_of OID: sets NAME to the name of an old database.
 name_of() { NAME=$(ask template1 "SELECT datname FROM pg_catalog.pg_database WHERE oid = $1"); }
 
-# dump_flags: sets ZIP to what this image's pg_dump was built with, the fastest first, and UNSYNCED to a flag or nothing.
+# dump_flags: sets ZIP to what this image's pg_dump was built with, the fastest first, and NO_SYNC to a flag or nothing.
 dump_flags() {
-  ZIP=1 UNSYNCED=--no-sync
+  ZIP=1 NO_SYNC=--no-sync
   server_major "$NEW_BIN" || return 1
   # It takes a word for the number 0 before 15, and never syncs before 10.
-  case $MAJOR in 9.*) UNSYNCED= ;; esac
+  case $MAJOR in 9.*) NO_SYNC= ;; esac
   [ "${MAJOR%.*}" -ge 16 ] || return 0
   for ZIP in zstd:1 lz4:1 1; do
     if on_old template1 pg_dump -Z "$ZIP" -Fd -f "$DUMP/try" --schema-only >/dev/null 2>&1; then break; fi
@@ -122,7 +122,7 @@ dump_all() {
     printf '%s' "$NAME" >"$DUMP/$oid.name"
     tables_of "$NAME" >"$BOX/tables" || return 1
     # shellcheck disable=SC2086 # a flag or nothing
-    on_old "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" $UNSYNCED -f "$DUMP/$oid" || return 1
+    on_old "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" $NO_SYNC -f "$DUMP/$oid" || return 1
     whole "$DUMP/$oid" || return 1
     json "$NAME"
     contents="$contents${contents:+,}{\"oid\":$oid,\"name\":$JSON,\"tables\":$in_dump,\"bytes\":$(ask "$NAME" "SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE oid = $oid")}" || return 1
