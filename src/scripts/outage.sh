@@ -201,6 +201,7 @@ run_pg_upgrade() {
   done <"$BOX/fifo" 4>"$BOX/pg_upgrade.out"
   RC=0
   wait "$UPGRADE_PID" || RC=$?
+  UPGRADE_PID=
   clock
   UPGRADE_END=$NOW
   kill "$BUSY_PID" 2>/dev/null || :

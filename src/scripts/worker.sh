@@ -38,8 +38,17 @@ set -eu
 clock_start
 STARTED=$NOW
 
-# PID 1 ignores a signal that has no handler. The journal makes leaving at once safe.
-trap 'exit 143' TERM INT HUP
+# PID 1 ignores a signal that has no handler. The journal makes leaving at once safe, but for unlogged tables: those of a server
+# that is killed are empty when it comes back.
+on_term() {
+  trap '' TERM INT HUP
+  if [ -n "${UPGRADE_PID:-}" ]; then
+    kill "$UPGRADE_PID" 2>/dev/null || :
+    stop_servers
+  fi
+  exit 143
+}
+trap on_term TERM INT HUP
 on_exit() {
   code=$?
   if [ "$code" -ne 0 ]; then event exit "\"code\":$code"; fi

@@ -200,6 +200,26 @@ aborted() {
   is_back "$result"
 }
 
+# Asked to end, it stops the old server that pg_upgrade has started: a killed one would empty its unlogged tables.
+terminated() {
+  local i
+  prepared v13 13 17 link ext4
+  ctl arm 60 > /dev/null
+  for ((i = 0; i < 3000; i++)); do
+    if [[ -e $workdir/r1/old-13/postmaster.pid ]]; then break; fi
+    nap 0.002
+  done
+  nap 0.1
+  pod_kill "$test_name-up" TERM
+  if [[ -e $workdir/r1/old-13/postmaster.pid ]]; then echo 'the old server was killed'; return 1; fi
+  fresh
+  worker
+  result=$(event result 60)
+  is "$(member "$result" outcome)" upgraded outcome
+  same_facts "$test_name-new" 17 "$(template_facts v13)"
+}
+
+t 'asked to end in the middle of pg_upgrade' terminated
 t 'restore fails, link goes back' fails_in_restore link
 t 'restore fails, data directory is the mount' fails_in_restore copy nested
 t 'check fails, goes back' fails_in_check
