@@ -47,10 +47,11 @@ rehearsed() {
   fresh
   # The disk is the live server's, too.
   sed -i 's#^PATH=#PATH=/shim:#' "$base/pods/$test_name-up/env"
-  shim sync 'echo "$@" >>/work/synced; real "$@"'
+  shim sync "echo \"\$@\" >>$box/synced; real \"\$@\""
   worker
   event rehearsed 60 > /dev/null
-  if [[ -e $base/pods/$test_name-up/work/synced ]]; then echo "synced: $(paste -sd' ' "$base/pods/$test_name-up/work/synced")"; return 1; fi
+  local synced=$base/pods/$test_name-up$box/synced
+  if [[ -e $synced ]]; then echo "synced: $(paste -sd' ' "$synced")"; return 1; fi
   is "$(member "$(event verified)" differences)" 0 differences
   server_start "$test_name-new" "$to"
   answers=$to
@@ -126,5 +127,19 @@ copied() {
   echo "$confirmed rows confirmed before the copy's end"
 }
 
+# At its end a rehearsal deletes its copy; what belongs to root stays, and takes nothing from the result.
+discards() {
+  data=/vol work=/vol/.pg-upgrade
+  instance v13 ext4
+  add_lost_found
+  worker_env 13 17 copy PGUP_MODE=rehearse PGUP_DISCARD=1
+  bundle
+  worker
+  event rehearsed 60 > /dev/null
+  pod_wait "$test_name-up"
+  [[ -e $host/of-root/file && ! -e $host/base && ! -e $workdir/r1 ]]
+}
+
+t 'rehearsal: the copy is deleted at its end' discards
 t 'copy: a server that is written to, 13, rehearsed on' copied v13 13 17 fast rehearsed
 t 'copy: a server that is written to, 15, with busybox' copied v15 15 17 spread recovered with_busybox
