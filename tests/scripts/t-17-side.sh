@@ -51,7 +51,7 @@ side_env() {
   local dir
   dir=$(pod_dir "$test_name-up" "$uid")
   # A pod of its own, not a container that is started again.
-  rm -f "$dir/work/verified"
+  rm -f "$dir$box/verified"
   printf '%s\n' PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PGUP_RUN=r1 "PGUP_TASK=$1" PGUP_JOBS=2 PGUP_LOGIN=/plan/login PGUP_PATIENCE=2 \
     PGUP_OLD_HOST=127.0.0.1 "PGUP_OLD_PORT=$old_port" PGUP_OLD_USER=postgres PGUP_NEW_HOST=127.0.0.1 "PGUP_NEW_PORT=$new_port" \
     "PGUP_NEW_USER=${admin:-postgres}" "${@:2}" > "$dir/env"
