@@ -3,6 +3,7 @@
 //! A command hands over a [`Report`]; nothing here knows a command, a cluster or Kubernetes, and nothing
 //! here reads the world besides template files named in `-o`.
 
+mod color;
 mod columns;
 mod human;
 mod jsonpath;
@@ -14,11 +15,12 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+pub use color::ColorChoice;
 pub use columns::Columns;
 pub use human::{human_bytes, human_duration, human_seconds};
 pub use jsonpath::{JsonPathError, Template};
 pub use table::{Cell, Table, TableSection, Tone};
-pub use ui::{ColorChoice, NotATerminal, Step, Ui, UiBuilder};
+pub use ui::{NotATerminal, Step, Ui, UiBuilder};
 
 /// Result of a command in every form in which it can be printed.
 pub trait Report {
