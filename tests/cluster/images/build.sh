@@ -61,7 +61,7 @@ rootfs_path() {
   id=$({
     cat "$(maker "$1")"
     echo "$arch" "$(base "$1" suite)" "$(base "$1" major)" "$(base "$1" security)"
-    if is_older "$1"; then echo "$(basename "$(rootfs_path "${1%-older}")") $older_minor"; fi
+    if is_older "$1"; then cat "$here/server-archive.sh" && echo "$(basename "$(rootfs_path "${1%-older}")") $older_minor"; fi
   } | digest)
   echo "$cache/rootfs-$1-$id"
 }
@@ -76,8 +76,7 @@ archive_path() {
 
 install_packages() {
   local package missing=()
-  for package in mmdebstrap debian-archive-keyring musl-tools maven unzip; do
-    [[ $package == maven ]] && type -P mvn > /dev/null && continue
+  for package in mmdebstrap debian-archive-keyring musl-tools; do
     dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null | grep -qx installed || missing+=("$package")
   done
   ((${#missing[@]})) || return 0

@@ -7,10 +7,7 @@ below=$1 major=$2 minor=$3 out=$4
 work=$out/tmp
 mkdir -p "$work/root" "$work/server"
 
-# Away from the repository: Maven would look for a project there.
-(cd "$work" && mvn -q -B dependency:copy -DoutputDirectory="$work" -Dmdep.stripVersion=true \
-  -Dartifact="io.zonky.test.postgres:embedded-postgres-binaries-linux-$(dpkg --print-architecture):$minor.0")
-unzip -p "$work"/*.jar '*.txz' | tar -C "$work/server" -xJf -
+"$(dirname "$0")/server-archive.sh" "$minor.0" "$work/server"
 
 cd "$work/root"
 tar --numeric-owner -xf "$below"
