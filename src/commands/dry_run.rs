@@ -42,6 +42,7 @@ pub(super) async fn upgrade_pod(
         old_image: Some(&instance.image),
         image: &request.image,
         node: node.map(|pod| pod.node.as_str()),
+        spared: None,
         uid: owner(server.container.dir_uid),
         gid: owner(server.container.dir_gid),
         groups: &groups,

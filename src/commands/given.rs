@@ -65,6 +65,7 @@ pub(super) async fn look(
         old_image: None,
         image: &upgrade.new_image,
         node: pod.map(|p| p.node.as_str()),
+        spared: None,
         uid: upgrade.uid,
         gid: upgrade.gid,
         groups: &groups,

@@ -166,6 +166,8 @@ async fn run(
         .filter(|_| shared)
         .map(|c| c.id.name.clone());
     let template: &PodSpec = &found.workload.pod;
+    let pod = instance.pod.as_ref().filter(|_| shared);
+    let node = pod.map(|p| p.node.as_str());
     let blueprint = Blueprint {
         name: &name,
         run: "probe",
@@ -174,11 +176,8 @@ async fn run(
         script: "probe.sh",
         old_image: task.wanted.as_ref().map(|_| instance.image.as_str()),
         image,
-        node: instance
-            .pod
-            .as_ref()
-            .filter(|_| shared)
-            .map(|p| p.node.as_str()),
+        node,
+        spared: node,
         uid,
         gid,
         groups: &groups,

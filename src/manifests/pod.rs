@@ -78,6 +78,8 @@ pub struct Blueprint<'a> {
     pub image: &'a str,
     /// Node that it must run on; anywhere the claim can go when there is none.
     pub node: Option<&'a str>,
+    /// Node of a server in use, which it leaves the processors to: it runs elsewhere where it may, and else asks for next to nothing.
+    pub spared: Option<&'a str>,
     /// Owner of the data directory.
     pub uid: i64,
     /// Group of the data directory.
@@ -160,7 +162,13 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
         "readOnlyRootFilesystem": true,
         "capabilities": {"drop": ["ALL"]},
     });
-    let resources = json!({"requests": {"cpu": "100m", "memory": "256Mi"}});
+    // A request is what the kernel shares processors by (cpu.weight, KEP-2254).
+    let cpu = if blueprint.spared.is_some() {
+        "1m"
+    } else {
+        "100m"
+    };
+    let resources = json!({"requests": {"cpu": cpu, "memory": "256Mi"}});
     let init = bundle(blueprint, &env, &resources, &security, &bundle_mounts);
     let template = blueprint.template;
     let mut pod = json!({
@@ -207,22 +215,35 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
             "volumes": volumes,
         },
     });
-    if let Some(node) = blueprint.node {
-        pod["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}],
-        }}});
-    } else if let Some(affinity) = template
-        .affinity
-        .as_ref()
-        .and_then(|a| a.node_affinity.as_ref())
-    {
-        // Rules about other pods and spreading stay away: they are about the server's pod, and could keep ours from its node.
+    if let Some(affinity) = node_affinity(blueprint) {
         pod["spec"]["affinity"] = json!({"nodeAffinity": affinity});
     }
     if blueprint.empty_claim && mounts_no_other(blueprint) {
         pod["spec"]["securityContext"]["fsGroup"] = json!(blueprint.gid);
     }
     serde_json::from_value(pod)
+}
+
+/// Where it may run. Rules about other pods and spreading stay away: they are about the server's pod, and could keep ours from its node.
+fn node_affinity(blueprint: &Blueprint) -> Option<Value> {
+    if let Some(node) = blueprint.node {
+        return Some(json!({"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}],
+        }}));
+    }
+    let own = blueprint.template.affinity.as_ref();
+    let own = own.and_then(|a| a.node_affinity.as_ref()).map(|a| json!(a));
+    let Some(node) = blueprint.spared else {
+        return own;
+    };
+    let elsewhere = json!({"weight": 100, "preference": {
+        "matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [node]}]}});
+    let mut affinity = own.unwrap_or_else(|| json!({}));
+    match &mut affinity["preferredDuringSchedulingIgnoredDuringExecution"] {
+        Value::Array(list) => list.push(elsewhere),
+        none => *none = json!([elsewhere]),
+    }
+    Some(affinity)
 }
 
 /// No claim is mounted beside the first one.

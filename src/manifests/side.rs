@@ -129,6 +129,7 @@ mod tests {
             old_image: None,
             image: "postgres:17",
             node: None,
+            spared: None,
             uid: 999,
             gid: 999,
             groups: &[],

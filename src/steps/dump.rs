@@ -253,6 +253,7 @@ pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker
         .map(|(name, value)| (name.to_owned(), value)),
     );
     let groups: Vec<i64> = instance.fs_group.into_iter().collect();
+    let node = instance.pod.as_ref().map(|pod| pod.node.as_str());
     let blueprint = Blueprint {
         name: &name,
         run: &names::fit(&acting.record.run),
@@ -261,7 +262,8 @@ pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker
         script: task.script,
         old_image: None,
         image: &image,
-        node: instance.pod.as_ref().map(|pod| pod.node.as_str()),
+        node,
+        spared: node,
         uid: task.owner.0,
         gid: task.owner.1,
         groups: &groups,

@@ -38,6 +38,8 @@ pub(super) struct Errand<'a> {
     pub(super) old_programs: bool,
     /// The node to run on, where the volume is in use.
     pub(super) node: Option<&'a str>,
+    /// It works while the server is in use, which shall feel as little of it as can be.
+    pub(super) beside: bool,
     /// User and group of the pod, where they are not those that the data directory had before the upgrade.
     pub(super) owner: Option<(i64, i64)>,
     /// The events that end the errand.
@@ -66,6 +68,7 @@ impl<'a> Errand<'a> {
             tablespaces: false,
             old_programs: true,
             node: None,
+            beside: false,
             owner: None,
             ends: &["result", "removed", "refused", "usage"],
         }
@@ -120,6 +123,8 @@ impl<'a> Errand<'a> {
         env.extend(self.env.clone());
         let groups: Vec<i64> = acting.record.instance.fs_group.into_iter().collect();
         let own = acting.record.instance.claim.as_ref();
+        let in_use = acting.record.instance.pod.as_ref();
+        let in_use = in_use.filter(|_| self.beside);
         let blueprint = Blueprint {
             name: &name,
             run: &names::fit(&acting.record.run),
@@ -133,6 +138,7 @@ impl<'a> Errand<'a> {
             old_image: self.old_programs.then_some(upgrade.old_image.as_str()),
             image: &upgrade.new_image,
             node: self.node,
+            spared: in_use.map(|pod| pod.node.as_str()),
             uid: self.owner.map_or(upgrade.uid, |(uid, _)| uid),
             gid: self.owner.map_or(upgrade.gid, |(_, gid)| gid),
             groups: &groups,

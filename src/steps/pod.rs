@@ -57,6 +57,7 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             old_image: Some(&upgrade.old_image),
             image: &upgrade.new_image,
             node: node.as_deref(),
+            spared: None,
             uid: upgrade.uid,
             gid: upgrade.gid,
             groups: &groups,

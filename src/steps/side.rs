@@ -133,6 +133,7 @@ impl Carrier<'_> {
             old_image: None,
             image: &self.side.image,
             node: self.node.filter(|_| dump.is_some()),
+            spared: None,
             uid: self.side.uid,
             gid: self.side.uid,
             groups: if dump.is_some() { self.groups } else { &[] },

@@ -134,6 +134,18 @@ commit_p99() {
     awk '{ print $3 }' | sort -n | awk '{ v[NR] = $1 } END { print v[int(NR * 0.99)] }'
 }
 
+# beside_loops: the same beside a pod that asks for next to nothing and only turns in a circle, one loop a processor.
+# It is what no work beside a server comes below, however little of the disk it needs.
+beside_loops() {
+  # shellcheck disable=SC2016 # for the shell in the pod
+  k run loops --image="$(library 17)" --restart=Never --override-type=strategic --overrides='{"spec": {"terminationGracePeriodSeconds": 0,
+    "containers": [{"name": "loops", "resources": {"requests": {"cpu": "1m"}}}]}}' --command -- \
+    sh -c 'for i in $(seq "$(nproc)"); do while :; do :; done & done; wait' >/dev/null
+  k wait --for=condition=Ready pod/loops --timeout=60s >/dev/null
+  commit_p99 20
+  k delete pod/loops --wait=true >/dev/null
+}
+
 # measure_rehearsal: what it predicts beside what the upgrade then takes, and what the live server's clients feel of it.
 measure_rehearsal() {
   local report=$samples/.report predicted measured pid
@@ -141,6 +153,7 @@ measure_rehearsal() {
   k exec statefulset/pg -- pgbench -i -q -s 5 -U postgres postgres >/dev/null 2>&1
   commit_p99 5 >/dev/null
   sample commit-p99 "$(commit_p99 20)"
+  sample commit-p99-loops "$(beside_loops)"
   commit_p99 20 >"$samples/.p99" &
   pid=$!
   plugin rehearse statefulset/pg --to 17 --transfer link -o json >"$report" 2>"$samples/.story" || die "the rehearsal failed: $(<"$samples/.story")"
@@ -242,6 +255,7 @@ upgrade_table() {
 
 rehearsal_table() {
   row rehearsal-prediction/link-ext4 "$(ms_to_s "$(median predicted)")" s "$(ms_to_s "$(median measured)")"
+  row commit-p99-beside-loops "$(ms_to_s "$(median commit-p99-loops)")" ms "$(ms_to_s "$(median commit-p99)")"
   row commit-p99-while-rehearsing "$(ms_to_s "$(median commit-p99-rehearsing)")" ms "$(ms_to_s "$(median commit-p99)")"
 }
 

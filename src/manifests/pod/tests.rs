@@ -10,6 +10,7 @@ fn blueprint<'a>(env: &'a BTreeMap<String, String>, template: &'a PodSpec) -> Bl
         old_image: Some("postgres:13"),
         image: "postgres:17",
         node: Some("node-1"),
+        spared: None,
         uid: 999,
         gid: 999,
         groups: &[1001],
@@ -185,5 +186,57 @@ fn the_old_image_never_sees_the_claim() {
             .unwrap()
             .iter()
             .all(|m| m.mount_path != "/vol")
+    );
+}
+
+#[test]
+fn a_server_in_use_keeps_its_processors() {
+    let env = BTreeMap::new();
+    let template: PodSpec = serde_json::from_value(json!({
+        "affinity": {"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]},
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "preference": {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}}]}},
+        "containers": [],
+    }))
+    .unwrap();
+    let mut blueprint = blueprint(&env, &template);
+    let spec = |blueprint: &Blueprint| pod(blueprint).unwrap().spec.unwrap();
+    let cpu = |spec: &PodSpec| {
+        let containers = spec.containers.iter();
+        let all = containers.chain(spec.init_containers.iter().flatten());
+        all.map(|c| {
+            c.resources.as_ref().unwrap().requests.as_ref().unwrap()["cpu"]
+                .0
+                .clone()
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(cpu(&spec(&blueprint)), ["100m", "100m"]);
+    // Beside a volume in use it has no choice of a node, but asks for next to nothing.
+    blueprint.spared = Some("node-1");
+    let pinned = spec(&blueprint);
+    assert_eq!(cpu(&pinned), ["1m", "1m"]);
+    let pinned = pinned.affinity.unwrap().node_affinity.unwrap();
+    assert_eq!(
+        pinned.preferred_during_scheduling_ignored_during_execution,
+        None
+    );
+    blueprint.node = None;
+    let free = spec(&blueprint).affinity.unwrap().node_affinity.unwrap();
+    let own = template.affinity.as_ref().unwrap().node_affinity.as_ref();
+    assert_eq!(
+        free.required_during_scheduling_ignored_during_execution,
+        own.unwrap()
+            .required_during_scheduling_ignored_during_execution
+    );
+    let wishes = free
+        .preferred_during_scheduling_ignored_during_execution
+        .unwrap();
+    assert_eq!(wishes.len(), 2);
+    assert_eq!(
+        json!(wishes[1]),
+        json!({"weight": 100, "preference": {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["node-1"]}]}})
     );
 }
