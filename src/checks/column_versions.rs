@@ -26,7 +26,7 @@ pub(super) const CHECK: Check = Check {
     mend: "Take a newer minor release of the new version",
     severity: Severity::Blocker,
     waivable: false,
-    concerns: Concerns::StoredForm,
+    concerns: Concerns::Contents,
     queries: &[QUERY],
     run: Run::Target(run),
 };

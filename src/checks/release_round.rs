@@ -6,11 +6,11 @@ use super::{Check, Concerns, Finding, Run, Severity, Target};
 pub(super) const CHECK: Check = Check {
     id: "release-round",
     title: "The new version was released in the same quarter as the old one, or later",
-    why: "A release knows nothing of what older majors began to write after it: 15.20 and 17.12 write a column option that 18.6 refuses in the middle of pg_upgrade",
+    why: "A release knows nothing of what older majors began to write after it: 15.20 and 17.12 write a column option that 18.6 refuses in the middle of pg_upgrade, and of a load: its pg_dump writes the option out, that of the same quarter does not",
     mend: "Take a newer minor release of the new version",
     severity: Severity::Blocker,
     waivable: false,
-    concerns: Concerns::StoredForm,
+    concerns: Concerns::Contents,
     queries: &[],
     run: Run::Target(run),
 };
@@ -25,7 +25,7 @@ fn run(target: &Target<'_>) -> Vec<Finding> {
     }
     let message = format!("PostgreSQL {to} was released before {from}");
     let fix = format!("take a newer minor release of {} with --image", to.major);
-    if from.writes_attver() {
+    if from.outruns(to) {
         let detail =
             format!("{message} and does not know the column option pg_attver that {from} writes");
         vec![Finding::blocker(detail).fix(fix)]

@@ -22,7 +22,6 @@ pub mod run;
 mod runs;
 mod side_by_side;
 mod side_dump;
-mod side_elsewhere;
 mod side_report;
 pub mod snapshot;
 pub mod status;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::runs::{self, Run};
 use super::side_report::{PairReport, holdings, remarks};
 use super::upgrade::{self, Wish};
-use super::{Session, quiesce, side_dump, side_elsewhere};
+use super::{Session, quiesce, side_dump};
 use crate::cli::options::{OutputArgs, TargetArgs, UpgradeOptions};
 use crate::cli::side::{SideArgs, split_namespace};
 use crate::discover::target::{self, Found, TargetName};
@@ -23,6 +23,7 @@ use crate::manifests::side::port;
 use crate::output;
 use crate::plan;
 use crate::plan::side::{Move, Pods};
+use crate::postgres::version::ServerVersion;
 use crate::record::{Asked, NewServer, RunState, Side, pod_name};
 use crate::steps::Step;
 use crate::steps::side::{Carrier, look};
@@ -262,35 +263,30 @@ async fn find_new(
 ) -> Result<(Found, NewServer)> {
     let k8s = &session.k8s;
     let known = here.workloads.iter().any(|w| w.id.name == name.name);
-    let mut services = Vec::new();
     let found = match split_namespace(name).filter(|_| !known) {
         None => target::find(k8s, here, Some(name), None).await?,
         Some((name, namespace)) => {
             let there = k8s.in_namespace(&namespace);
             let read = Namespace::read(&there).await?;
-            let found = target::find(&there, &read, Some(&name), None).await?;
-            services = read.services;
-            found
+            target::find(&there, &read, Some(&name), None).await?
         }
     };
     let facts = &found.facts;
-    let login = login(facts.family, &found.container, &found.workload.pod, None)
-        .map_err(|why| {
-            why.replace(
-                "--password-secret NAME[/KEY]",
-                "--target-secret, with its host and user",
-            )
-        })
-        .map_err(|why| Failure::usage(format!("{}: {why}", facts.workload)))?;
-    if facts.workload.namespace != k8s.namespace() && side_elsewhere::needs_secret(&login) {
-        let port = port(&found.container);
-        let refused = side_elsewhere::refused(k8s.namespace(), &found, &services, &login, port);
-        return Err(refused);
+    // A pod mounts Secrets of its own namespace only.
+    let known = login(facts.family, &found.container, &found.workload.pod, None);
+    let login = known
+        .ok()
+        .filter(|login| facts.workload.namespace == k8s.namespace() || !login.needs_secret());
+    if login.is_none() {
+        session.ui.say(format!(
+            "The login of {} is in no Secret that a pod of {} can mount, so the pod gets a role of its own there for as long as it exists.",
+            facts.workload, k8s.namespace()
+        ));
     }
     let server = NewServer::Workload {
         workload: Box::new(facts.workload.clone()),
         container: facts.container.clone(),
-        login: Box::new(login),
+        login: login.map(Box::new),
         port: port(&found.container),
     };
     Ok((found, server))
@@ -418,6 +414,18 @@ async fn examine(session: &Session, pair: &mut Pair, reset: bool) -> Result<()> 
         "PostgreSQL {} and {}",
         pair.side.from_version, pair.side.to_version
     ));
+    let number = |version: &str| version.parse::<ServerVersion>().ok();
+    let (from, to) = (
+        number(&pair.side.from_version),
+        number(&pair.side.to_version),
+    );
+    if from.zip(to).is_some_and(|(from, to)| from.outruns(to)) {
+        return Err(Failure::refused(format!(
+            "{} cannot be loaded from {}: PostgreSQL {} was released before {} and does not know the column option pg_attver that the latter writes",
+            pair.side.new, facts.workload, pair.side.to_version, pair.side.from_version
+        ))
+        .hint(format!("nothing was changed; take a newer minor release of {} first", pair.side.new)));
+    }
     let sizes = ready["source"].as_array().into_iter().flatten();
     pair.side.bytes = sizes.filter_map(|d| d["bytes"].as_u64()).sum();
     pair.ready = ready.clone();

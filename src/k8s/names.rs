@@ -52,7 +52,8 @@ pub fn fit_within(text: &str, limit: usize) -> String {
     }
 }
 
-fn hash(text: &str) -> String {
+/// The first 32 bits of its SHA-256, in hexadecimal digits.
+pub fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes())
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 0xf])

@@ -239,6 +239,13 @@ impl Told<'_> {
     }
 }
 
+impl Login {
+    /// Tells whether it is in a Secret, at least in part.
+    pub fn needs_secret(&self) -> bool {
+        self.password.is_some() || matches!(self.user, Word::Key(_))
+    }
+}
+
 /// A value of a variable as it is: the kubelet replaces `$(NAME)` and takes `$$` for `$`.
 pub fn literal(value: &str) -> String {
     value.replace('$', "$$")

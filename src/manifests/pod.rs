@@ -33,6 +33,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("copy.sh", include_str!("../scripts/copy.sh")),
     ("rehearse.sh", include_str!("../scripts/rehearse.sh")),
     ("side.sh", include_str!("../scripts/side.sh")),
+    ("guest.sh", include_str!("../scripts/guest.sh")),
     ("target.sh", include_str!("../scripts/target.sh")),
     ("roles.sh", include_str!("../scripts/roles.sh")),
     ("weak.sh", include_str!("../scripts/weak.sh")),
@@ -241,7 +242,7 @@ fn node_affinity(blueprint: &Blueprint) -> Option<Value> {
     let mut affinity = own.unwrap_or_else(|| json!({}));
     match &mut affinity["preferredDuringSchedulingIgnoredDuringExecution"] {
         Value::Array(list) => list.push(elsewhere),
-        none => *none = json!([elsewhere]),
+        absent => *absent = json!([elsewhere]),
     }
     Some(affinity)
 }

@@ -156,6 +156,17 @@ impl ServerVersion {
     }
 }
 
+impl ServerVersion {
+    /// Whether what this release writes stops the other one, neither as files nor as a dump of the other one's programs to be read.
+    pub fn outruns(self, other: Self) -> bool {
+        let older = match (self.round(), other.round()) {
+            (Some(own), Some(others)) => others < own,
+            _ => false,
+        };
+        older && self.writes_attver()
+    }
+}
+
 impl fmt::Display for ServerVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
@@ -461,6 +472,10 @@ mod tests {
         assert!(!ServerVersion::new(15, 18).writes_attver());
         assert!(!ServerVersion::new(18, 6).writes_attver());
         assert!(ServerVersion::new(18, 7).writes_attver());
+        assert!(ServerVersion::new(17, 12).outruns(ServerVersion::new(18, 6)));
+        assert!(ServerVersion::new(17, 12).outruns(ServerVersion::new(17, 11)));
+        assert!(!ServerVersion::new(17, 11).outruns(ServerVersion::new(18, 1)));
+        assert!(!ServerVersion::new(17, 12).outruns(ServerVersion::new(18, 7)));
     }
 
     #[test]

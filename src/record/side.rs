@@ -99,8 +99,9 @@ pub enum NewServer {
         workload: Box<ObjectId>,
         /// Name of its server's container.
         container: String,
-        /// Its superuser.
-        login: Box<Login>,
+        /// Its superuser; none where a pod of ours cannot have the Secret, and is let in as a guest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        login: Option<Box<Login>>,
         /// Its port.
         port: u16,
     },

@@ -103,7 +103,7 @@ server_major() {
   [ -n "$MAJOR" ]
 }
 
-# find_bin MAJOR PROGRAM: sets BIN to the directory that holds this major's programs.
+# find_bin MAJOR PROGRAM: sets BIN to the directory that holds this major's programs, or any one's for an empty MAJOR.
 find_bin() {
   find_bin_path=$(command -v "$2" 2>/dev/null || :)
   find_bin_config=$(pg_config --bindir 2>/dev/null || :)
@@ -112,7 +112,7 @@ find_bin() {
     /opt/*/bin /usr/local/pgsql/bin /usr/local/*/bin; do
     if [ ! -x "$BIN/postgres" ] || [ ! -x "$BIN/$2" ]; then continue; fi
     server_major "$BIN" || continue
-    [ "$MAJOR" = "$1" ] && return 0
+    case $1 in "$MAJOR" | '') return 0 ;; esac
   done
   return 1
 }

@@ -2,7 +2,7 @@
 # The way of --method side-by-side: reads the old server and fills the new one, both over the network, both up.
 # PGUP_TASK is look (says what both are, writes nothing) or move (dump, load, compare, statistics).
 # PGUP_RUN names the run; PGUP_RUNS has earlier runs into the same server that did not end well. Of each server PGUP_<SIDE>_HOST,
-# _PORT and _USER, or files of these names in /login/<side>; the password is always a file there.
+# _PORT and _USER, or files of these names in /login/<side>; the password is always a file there, or with PGUP_NEW_GUEST the pod's own.
 # The dump lies in PGUP_DUMP, and stays there with PGUP_DUMP_KEEP.
 # The last event is the verdict: ready, refused, failed or analyzed.
 # shellcheck shell=dash disable=SC2034,SC2154
@@ -27,6 +27,8 @@ set -eu
 . "${0%/*}/weak.sh"
 # shellcheck source=again.sh disable=SC1091
 . "${0%/*}/again.sh"
+# shellcheck source=guest.sh disable=SC1091
+. "${0%/*}/guest.sh"
 
 LOGIN=${PGUP_LOGIN:-/login}
 # A passfile only ever lies in memory.
@@ -67,6 +69,7 @@ login() {
   word "$1" user username && LOGIN_USER=${W:-postgres}
   word "$1" sslmode && TLS=$W
   word "$1" password && login_password=$W
+  case $1 in new) [ -z "${PGUP_NEW_GUEST:-}" ] || LOGIN_USER=$PGUP_NEW_GUEST login_password=$(cat "$GUEST") ;; esac
   [ -n "$HOST" ] || refuse no_host "the Secret of the $1 server has no key host"
   passfile "$KEYS/$1" "$login_password" || refuse password "the password of the $1 server has a newline in it"
   login_password='' W=''
@@ -78,6 +81,7 @@ logins() {
   export PGAPPNAME=kubectl-pg-upgrade PGCONNECT_TIMEOUT=10 PGCLIENTENCODING=UTF8
   login old
   OLD_HOST=$HOST OLD_PORT=$PORT OLD_USER=$LOGIN_USER OLD_TLS=$TLS
+  [ -z "${PGUP_NEW_GUEST:-}" ] || guest
   login new
   NEW_HOST=$HOST NEW_PORT=$PORT NEW_USER=$LOGIN_USER NEW_TLS=$TLS
   SUPERUSER=$OLD_USER
@@ -284,6 +288,7 @@ analyze() {
 
 # ended CODE: whatever no line above has foreseen is told like the rest; only a signal lets the container start again.
 ended() {
+  [ "$1" = 143 ] || guest_gone
   rm -rf "$KEYS"
   case $1 in 0 | 143) exit "$1" ;; esac
   trap - EXIT
@@ -302,6 +307,7 @@ done
 [ -x "$PSQL" ] || refuse no_psql "the image has no psql"
 logins
 reach old "$FIRST" || shut old
+[ -z "${PGUP_NEW_GUEST:-}" ] || admitted
 # A load that was killed may have left it without one of them.
 reach new "$FIRST_NEW" || { FIRST_NEW=postgres && reach new "$FIRST_NEW"; } || shut new
 if [ "${PGUP_TASK:-look}" = move ] && [ -e "$BOX/verified" ]; then

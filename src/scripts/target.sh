@@ -170,7 +170,7 @@ ready() {
 mark() {
   if [ "$OURS" = true ]; then
     # What an interrupted load still does there ends first.
-    ask_new "$FIRST_NEW" "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE application_name = 'kubectl-pg-upgrade' AND pid <> pg_catalog.pg_backend_pid() AND usename = current_user" >/dev/null
+    ask_new "$FIRST_NEW" "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE application_name = 'kubectl-pg-upgrade' AND pid <> pg_catalog.pg_backend_pid() AND (usename = current_user OR usename LIKE 'kubectl\\_pg\\_upgrade\\_%')" >/dev/null
     ask_new "$FIRST_NEW" "COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || fail mark "the target could not be marked"
   else
     ask_new "$FIRST_NEW" "CREATE ROLE $MARK NOLOGIN; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || fail mark "the target could not be marked; nothing was changed there"

@@ -65,7 +65,6 @@ async fn copy(acting: &mut Acting<'_>, claim: &str, rate: u64, fast: bool) -> Re
         env: directories(),
         claim: Some(claim),
         node: node.as_deref(),
-        beside: true,
         old_programs: false,
         ..Errand::new(mode)
     };

@@ -38,8 +38,6 @@ pub(super) struct Errand<'a> {
     pub(super) old_programs: bool,
     /// The node to run on, where the volume is in use.
     pub(super) node: Option<&'a str>,
-    /// It works while the server is in use, which shall feel as little of it as can be.
-    pub(super) beside: bool,
     /// User and group of the pod, where they are not those that the data directory had before the upgrade.
     pub(super) owner: Option<(i64, i64)>,
     /// The events that end the errand.
@@ -68,7 +66,6 @@ impl<'a> Errand<'a> {
             tablespaces: false,
             old_programs: true,
             node: None,
-            beside: false,
             owner: None,
             ends: &["result", "removed", "refused", "usage"],
         }
@@ -123,8 +120,9 @@ impl<'a> Errand<'a> {
         env.extend(self.env.clone());
         let groups: Vec<i64> = acting.record.instance.fs_group.into_iter().collect();
         let own = acting.record.instance.claim.as_ref();
+        // What has a claim of its own works while the server is in use.
         let in_use = acting.record.instance.pod.as_ref();
-        let in_use = in_use.filter(|_| self.beside);
+        let in_use = in_use.filter(|_| self.claim.is_some());
         let blueprint = Blueprint {
             name: &name,
             run: &names::fit(&acting.record.run),

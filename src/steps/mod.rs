@@ -10,6 +10,7 @@ mod dry_run;
 mod dump;
 pub(crate) mod dump_access;
 mod errand;
+mod guest;
 mod load;
 mod place;
 pub(crate) mod pod;

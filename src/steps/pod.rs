@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use kube::ResourceExt;
 
 use super::errand::LIMIT;
+use super::guest;
 use super::worker::{self, CONTAINER};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
@@ -280,6 +281,12 @@ fn look_started(pod: Option<&Pod>) -> Progress<()> {
 pub(super) async fn release(acting: &mut Acting<'_>, name: &str) -> Result<String> {
     acting.worker = None;
     remove(acting.k8s, name).await?;
+    if let Some(side) = &acting.record.side
+        && let Err(failure) = guest::dismiss(acting.k8s, &side.new, name).await
+    {
+        // The service does not depend on it.
+        acting.ui.warn(failure.to_string());
+    }
     Ok(String::new())
 }
 

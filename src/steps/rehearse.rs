@@ -32,7 +32,6 @@ pub(super) async fn rehearse(acting: &mut Acting<'_>, claim: &str, copied: bool)
         env,
         claim: Some(claim),
         dump_claim: dump_claim.as_deref(),
-        beside: true,
         ends: &["rehearsed", "refused", "exit"],
         ..Errand::new(MODE)
     };

@@ -7,13 +7,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use serde_json::Value;
 
 use super::worker::{self, Worker};
-use super::{dump, errand, pod};
+use super::{dump, errand, guest, pod};
 use crate::discover::Namespace;
 use crate::discover::target::{self, TargetName};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::exec::store::instance_label;
-use crate::facts::instance::ObjectId;
+use crate::facts::instance::{ObjectId, PodFacts};
 use crate::k8s::K8s;
 use crate::k8s::names;
 use crate::k8s::write::create_or_adopt;
@@ -89,7 +89,7 @@ impl Carrier<'_> {
         let (entry, template) = match &side.new {
             NewServer::Secret { name } => {
                 let template = target::template(k8s, self.old).await?;
-                (Entry::Secret(name), template)
+                (Some(Entry::Secret(name)), template)
             }
             NewServer::Workload {
                 workload,
@@ -109,10 +109,15 @@ impl Carrier<'_> {
                 } else {
                     target::template(k8s, self.old).await?
                 };
-                (Entry::Login(login), template)
+                (login.as_deref().map(Entry::Login), template)
             }
         };
-        entries.add("new", entry, &mut env);
+        if let Some(entry) = entry {
+            entries.add("new", entry, &mut env);
+        } else {
+            let role = guest::role(k8s.namespace(), self.name);
+            env.insert("PGUP_NEW_GUEST".to_owned(), role);
+        }
         self.write(k8s, &env, &entries, &template).await
     }
 
@@ -178,6 +183,18 @@ fn flag(set: bool) -> String {
 
 /// The address of the pod that a workload's server runs in now.
 async fn address(k8s: &K8s, workload: &ObjectId, container: &str) -> Result<String> {
+    let pod = server_pod(k8s, workload, container).await?;
+    pod.map(|pod| pod.ip)
+        .filter(|ip| !ip.is_empty())
+        .ok_or_else(|| Failure::refused(format!("no server runs in {workload}")))
+}
+
+/// The pod that a workload's server runs in now.
+pub(super) async fn server_pod(
+    k8s: &K8s,
+    workload: &ObjectId,
+    container: &str,
+) -> Result<Option<PodFacts>> {
     let namespace = Namespace::read(k8s).await?;
     let name = TargetName {
         kind: match workload.kind.as_str() {
@@ -187,10 +204,7 @@ async fn address(k8s: &K8s, workload: &ObjectId, container: &str) -> Result<Stri
         name: workload.name.clone(),
     };
     let found = target::find(k8s, &namespace, Some(&name), Some(container)).await?;
-    let pod = found.facts.pod.filter(|_| found.facts.down.is_none());
-    pod.map(|pod| pod.ip)
-        .filter(|ip| !ip.is_empty())
-        .ok_or_else(|| Failure::refused(format!("no server runs in {workload}")))
+    Ok(found.facts.pod.filter(|_| found.facts.down.is_none()))
 }
 
 /// Makes the pod, or finds it, and waits until the new server is loaded.
@@ -235,14 +249,22 @@ fn no_plan() -> Failure {
 async fn follow(acting: &mut Acting<'_>, wanted: &str) -> Result<Value> {
     worker::attach(acting)?;
     let mut worker = acting.worker.take().ok_or_else(no_plan)?;
-    let ends = [&[wanted][..], &ENDS].concat();
-    let event = worker
-        .wait_for(&ends, errand::LIMIT, |event| {
-            if let ("phase", Some(name)) = (worker::name_of(event), event["name"].as_str()) {
-                acting.note(name);
+    let ends = [&[wanted, guest::ASKS][..], &ENDS].concat();
+    let event = loop {
+        let event = worker
+            .wait_for(&ends, errand::LIMIT, |event| {
+                if let ("phase", Some(name)) = (worker::name_of(event), event["name"].as_str()) {
+                    acting.note(name);
+                }
+            })
+            .await;
+        match (event, &acting.record.side) {
+            (Ok(asks), Some(side)) if worker::name_of(&asks) == guest::ASKS => {
+                guest::admit(acting.k8s, &side.new, &asks).await?;
             }
-        })
-        .await;
+            (event, _) => break event,
+        }
+    };
     acting.worker = Some(worker);
     let event = event.map_err(|failure| {
         if failure.exit == Exit::Unfinished {
@@ -344,11 +366,18 @@ pub(crate) async fn look(
     let followed = async {
         pod::wait_started(k8s, carrier.name, &mut on_waiting).await?;
         let mut worker = Worker::attach(k8s, carrier.name);
-        let ends = ["ready", ENDS[0], ENDS[1]];
-        worker.wait_for(&ends, PATIENCE, |_| {}).await?;
-        Ok(worker.events)
+        let ends = ["ready", guest::ASKS, ENDS[0], ENDS[1]];
+        loop {
+            let event = worker.wait_for(&ends, PATIENCE, |_| {}).await?;
+            if worker::name_of(&event) != guest::ASKS {
+                return Ok(worker.events);
+            }
+            guest::admit(k8s, &carrier.side.new, &event).await?;
+        }
     };
-    let events = followed.await;
+    let events: Result<Vec<Value>> = followed.await;
     pod::remove(k8s, carrier.name).await?;
-    events
+    let dismissed = guest::dismiss(k8s, &carrier.side.new, carrier.name).await;
+    let events = events?;
+    dismissed.map(|()| events)
 }

@@ -15,15 +15,28 @@ fn newest_minors_cannot_go_to_an_older_round_of_18() {
     let space = Space::new("rounds");
     let pg = space.install(&Instance::library("library-statefulset", "15-security"));
     pg.sql("postgres", "CREATE TABLE t AS SELECT 1 AS x");
+    let new = Instance::library("library-statefulset", 18).with("${NAME}", "new");
+    space.apply(&new.manifest(&space.name, &space.password));
+    space.kubectl("rollout status statefulset/new --timeout=180s");
     let before = state(&space);
     space
-        .plugin("preflight --image docker.io/library/postgres:18")
+        .plugin("preflight sts/pg --method side-by-side --target sts/new")
+        .exits(3)
+        .says("pg_attver");
+    space
+        .plugin("preflight sts/pg --image docker.io/library/postgres:18")
         .exits(3)
         .says("18.6")
         .says("column-versions")
         .says("release-round");
+    // The dump is read by the new version's programs, which write the option out.
     space
-        .plugin("run --image docker.io/library/postgres:18 -y")
+        .plugin("preflight sts/pg --image docker.io/library/postgres:18 --method dump")
+        .exits(3)
+        .says("column-versions")
+        .says("release-round");
+    space
+        .plugin("run sts/pg --image docker.io/library/postgres:18 -y")
         .exits(3);
     assert_eq!(state(&space), before);
     assert_eq!(pg.major(), 15);

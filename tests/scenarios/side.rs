@@ -1,6 +1,6 @@
 //! The method side-by-side: another server that runs already is loaded, and the Service leads to it.
 
-use crate::support::{App, Instance, LIMIT, Server, Space, base64, eventually};
+use crate::support::{App, Instance, LIMIT, OLDER_17, Server, Space, base64, eventually};
 
 /// A statement on the new server, whose superuser is another.
 fn on_new(space: &Space, statement: &str) -> String {
@@ -203,10 +203,39 @@ fn the_other_family_takes_over_by_its_own_port_and_with_what_its_image_has_made(
     let words = ["exec", "statefulset/pg", "--", "sh", "-c", query];
     let answer = space.try_kubectl(&words, None).exits(0).out;
     assert!(answer.starts_with("18"), "{answer}");
-    let elsewhere =
-        "preflight sts/pg --method side-by-side --target sts/new-postgresql.kube-system";
-    space.plugin(elsewhere).exits(2);
     space.assert_password_is_nowhere();
+}
+
+#[test]
+fn a_server_of_another_namespace_lets_the_pod_in_without_its_password() {
+    let (space, there) = (Space::new("sidehere"), Space::new("sidethere"));
+    let pg = space.install(&Instance::library("library-statefulset", OLDER_17));
+    let new = there.install(&Instance::library("library-statefulset", 18));
+    pg.seed();
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'kubectl%'";
+    let load = format!(
+        "sts/pg --method side-by-side --target sts/pg.{} --to 18",
+        there.name
+    );
+    space
+        .plugin(&format!("preflight {load}"))
+        .exits(0)
+        .says("a role of its own there");
+    assert_eq!(new.sql("postgres", roles), "0");
+    space
+        .plugin(&format!("run {load} --switch -y"))
+        .exits(3)
+        .says("only leads to pods of its own namespace");
+    space.plugin(&format!("run {load} -y")).exits(0);
+    assert_eq!(new.sql("postgres", roles), "0");
+    let held = "SELECT count(*), md5(string_agg(c::text, ',' ORDER BY id)) FROM customers c";
+    assert_eq!(new.sql("plain", held), pg.sql("plain", held));
+    space.plugin(&format!("run {load} -y")).exits(3);
+    assert_eq!(new.sql("postgres", roles), "0");
+    assert_eq!(space.ours("pods,leases,secrets"), [""; 0]);
+    assert_eq!(there.ours("pods,configmaps,leases,secrets"), [""; 0]);
+    space.assert_password_is_nowhere();
+    there.assert_password_is_nowhere();
 }
 
 /// A server as managed ones are: whom the Secret is of is no superuser.

@@ -377,6 +377,60 @@ weak_carried() {
   is "$(as_cloud postgres "select pg_has_role('legacy', 'cash', 'usage'), pg_has_role('ad min', 'app', 'usage')")" 't|f' 'memberships of others'
 }
 
+# admit: what the client does when the pod asks to be let in.
+admit() {
+  local said
+  said=$(event guest)
+  {
+    cat "$scripts/sql.sh"
+    printf "ROLE=%s VERIFIER='%s'\n" "$(member "$said" role)" "$(member "$said" verifier)"
+    cat "$scripts/admit.sh"
+  } | pod_exec "$test_name-new" env "POSTGRES_USER=$admin" "POSTGRESQL_PORT_NUMBER=$new_port" sh
+}
+
+# A pod without the new server's password, killed in the middle; nothing belongs to the role that it had.
+as_guest() {
+  own_network
+  side_old v13 13
+  side_new 17 "ad min"
+  old_query app "create function note() returns event_trigger language plpgsql as 'begin end'; create event trigger noted on sql_drop execute function note();
+    create role near; create table lent(n int); grant select on lent to near with grant option; set role near; grant select on lent to legacy"
+  new_query postgres "alter system set log_statement = 'all'"
+  new_query postgres "select pg_reload_conf()"
+  local guest=kubectl_pg_upgrade_0123abcd out=$base/pods/$test_name-up/out i
+  local -a told=(PGUP_NEW_GUEST="$guest" PGUP_KEYS=/work/mem "PGUP_MAPS=postgres=ad min")
+  side_env move "${told[@]}"
+  rm "$base/pods/$test_name-up/plan/login/new/password"
+  mkdir -p "$base/pods/$test_name-up$box/mem"
+  chown "$uid:$uid" "$base/pods/$test_name-up$box/mem"
+  pod_start "$test_name-up" 17 sh /scripts/side.sh
+  admit
+  # Asked again, as by a client that has died since.
+  admit
+  for ((i = 0; i < 1500; i++)); do said "$out" '"name":"load"' && break; nap 0.02; done
+  pod_kill "$test_name-up"
+  # It is let in as before, without anybody's help.
+  pod_start "$test_name-up" 17 sh /scripts/side.sh
+  pod_wait "$test_name-up"
+  is "$(member "$(event analyzed 1)" analyzed)" true statistics
+  is "$(member "$(event verified 1)" differences)" 0 differences
+  is "$(grep -o '"verifier":"[^"]*"' "$out" | sort -u | wc -l)" 1 'one password'
+  is "$(new_query postgres "select rolcanlogin or rolsuper or rolpassword is not null from pg_authid where rolname = '$guest'")" f 'what is left can do nothing'
+  is "$(new_query app "select pg_get_userbyid(relowner), array_length(relacl, 1) from pg_class where relname = 'lent'")" 'ad min|3' owner
+  new_query postgres "drop role $guest"
+  said "$base/pods/$test_name-new/err" 'statement: SELECT format' || return 1
+  said "$base/pods/$test_name-new/err" "$(member "$(event guest 1)" verifier)" && return 1
+  is "$(new_query app "select count(*), sum(id) from items")" "$(old_query app "select count(*), sum(id) from items")" rows
+}
+
+# Turned away where nobody lets it in.
+not_admitted() {
+  own_network
+  side_old v13 13
+  side_new 17
+  refused guest look PGUP_NEW_GUEST=kubectl_pg_upgrade_0123abcd PGUP_ADMISSION=2
+}
+
 t 'side by side 13 to 17' side_by_side v13 13 17
 t 'side by side 15 to 18' side_by_side v15 15 18
 t 'side by side refuses wrong pairs' wrong_pairs
@@ -386,5 +440,7 @@ t 'side by side killed' side_killed
 t 'side by side goes on behind the comparison' restarted
 t 'side by side with a dump that is kept' dump_kept
 t 'side by side with another administrator' another_admin
+t 'side by side as a guest' as_guest
+t 'side by side as a guest whom nobody lets in' not_admitted
 t 'side by side with an administrator that is no superuser' weak_admin 17
 t 'side by side with an administrator that is no superuser, of an older server' weak_admin 15
