@@ -279,7 +279,7 @@ table() {
 
 use_cluster
 own_cluster || die 'the benchmark needs the storage of the cluster of tests/cluster'
-use_plugin
+use_plugin release
 namespace_of pg-upgrade-bench
 measure_help
 if part upgrade || part rehearsal || part preflight; then seed ext4 data-ext4 "$tables" "$rows"; fi

@@ -26,7 +26,7 @@ counts='SELECT (SELECT count(*) FROM customers), (SELECT count(*) FROM orders), 
 
 title 'A Kubernetes and the plugin'
 use_cluster
-use_plugin
+use_plugin dev
 namespace_of pg-upgrade-demo
 prepare_kubeconfig
 show kubectl get nodes

@@ -19,11 +19,12 @@ use_cluster() {
   export PG_UPGRADE_TEST_CONTEXT
 }
 
-# use_plugin: builds it, and puts it where kubectl looks for plugins.
+# use_plugin dev|release: builds it, and puts it where kubectl looks for plugins.
 use_plugin() {
+  local directory=${1/dev/debug}
   say 'Building the plugin'
-  cargo build --release --locked --quiet
-  PATH=${CARGO_TARGET_DIR:-$PWD/target}/release:$PATH
+  cargo build --profile "$1" --locked --quiet
+  PATH=${CARGO_TARGET_DIR:-$PWD/target}/$directory:$PATH
   export PATH
 }
 
