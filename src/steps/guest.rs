@@ -18,10 +18,12 @@ use crate::record::NewServer;
 pub(super) const ASKS: &str = "guest";
 
 const ADMIT: &str = include_str!("../scripts/admit.sh");
+const DISMISS: &str = "PGUP_OPTIONS= PGUP_HELLO=\"DROP ROLE IF EXISTS $ROLE\"\nconnect";
 /// Longest time for one statement in the server's container.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Attempts to drop a role that its own pod may be changing in its last moment.
+/// Attempts to run a statement there: the way to the container may be cut for a moment, and in its last one a pod changes its role.
 const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The role of a pod that is made in a namespace: of no other pod, and a plain word in SQL.
 pub(super) fn role(namespace: &str, pod: &str) -> String {
@@ -40,6 +42,19 @@ struct Door {
 }
 
 impl Door {
+    /// Runs a script behind the prelude that knows the way in, more than once where that fails: each can be repeated.
+    async fn run(&self, script: &str) -> Result<()> {
+        let (pod, container) = (&self.pod, &self.container);
+        let mut attempt = 1;
+        loop {
+            match sql::run(&self.k8s, pod, container, script, &[], PATIENCE).await {
+                Err(_) if attempt < ATTEMPTS => attempt += 1,
+                outcome => return outcome.map(drop),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// None for a server that is entered by a Secret.
     ///
     /// # Errors
@@ -89,17 +104,14 @@ pub(super) async fn admit(k8s: &K8s, server: &NewServer, asks: &Value) -> Result
     };
     // By stdin: arguments of a command end in audit logs.
     let script = format!("ROLE={role} VERIFIER='{verifier}'\n{ADMIT}");
-    sql::run(&door.k8s, &door.pod, &door.container, &script, &[], PATIENCE)
-        .await
-        .map(drop)
-        .map_err(|failure| {
-            failure
-                .context(format!(
-                    "making role {role} in {}, by which a pod of this namespace gets in",
-                    door.server
-                ))
-                .hint("or make a Secret in the old server's namespace with the keys host, port, user and password, and name it by --target-secret in place of --target")
-        })
+    door.run(&script).await.map_err(|failure| {
+        failure
+            .context(format!(
+                "making role {role} in {}, by which a pod of this namespace gets in",
+                door.server
+            ))
+            .hint("or make a Secret in the old server's namespace with the keys host, port, user and password, and name it by --target-secret in place of --target")
+    })
 }
 
 /// Drops the role of a pod that is gone; it needs not exist.
@@ -109,17 +121,9 @@ pub(super) async fn admit(k8s: &K8s, server: &NewServer, asks: &Value) -> Result
 pub(super) async fn dismiss(k8s: &K8s, server: &NewServer, pod: &str) -> Result<()> {
     let role = role(k8s.namespace(), pod);
     let dropped = async {
-        let Some(door) = Door::of(k8s, server).await? else {
-            return Ok(());
-        };
-        let statement = format!("DROP ROLE IF EXISTS {role}");
-        let mut attempt = 1;
-        loop {
-            match sql::ask(&door.k8s, &door.pod, &door.container, &statement).await {
-                Err(_) if attempt < ATTEMPTS => attempt += 1,
-                outcome => return outcome.map(drop),
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        match Door::of(k8s, server).await? {
+            Some(door) => door.run(&format!("ROLE={role}\n{DISMISS}")).await,
+            None => Ok(()),
         }
     };
     dropped.await.map_err(|failure: Failure| {
