@@ -10,13 +10,13 @@ const QUERY: Query = Query {
     limit: Some(20),
     ..Query::database(
         "column-versions",
-        "SELECT n.nspname AS schema, c.relname AS relation FROM (SELECT DISTINCT attrelid FROM pg_attribute WHERE attrelid >= 16384 \
-         AND attnum > 0 AND attoptions IS NOT NULL AND array_to_string(attoptions, ',') LIKE '%pg_attver=%') a \
-         JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p', 'm', 'v', 'c', 'f') ORDER BY 1, 2",
+        "SELECT n.nspname AS schema, c.relname AS relation FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid >= '16384' AND c.relkind IN ('r', 'p', 'm', 'v', 'c', 'f') AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid \
+         AND attnum > 0 AND attoptions::text LIKE '%pg_attver=%' OFFSET 0) ORDER BY 1, 2",
     )
 }
-.since(MajorVersion::new(14));
+.since(MajorVersion::new(14))
+.gated("EXISTS (SELECT FROM pg_attribute WHERE attrelid >= '16384' AND attoptions IS NOT NULL)");
 
 /// No column carries an option that the new version does not know.
 pub(super) const CHECK: Check = Check {

@@ -7,7 +7,8 @@ const QUERY: Query = Query::database(
     "encoding-conversions",
     "SELECT n.nspname AS schema, c.conname AS relation FROM pg_conversion c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.oid >= 16384 ORDER BY 1, 2",
 )
-.until(MajorVersion::new(13));
+.until(MajorVersion::new(13))
+.gated("EXISTS (SELECT FROM pg_conversion WHERE oid >= '16384')");
 
 /// No encoding conversion was made by users.
 pub(super) const CHECK: Check = Check {

@@ -8,7 +8,8 @@ const QUERY: Query = Query::database(
     "SELECT n.nspname AS schema, c.relname AS relation FROM pg_class c JOIN pg_am a ON a.oid = c.relam JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind = 'i' AND a.amname = 'hash' ORDER BY 1, 2",
 )
-.until(MajorVersion::before_ten(9, 6));
+.until(MajorVersion::before_ten(9, 6))
+.gated("EXISTS (SELECT FROM pg_am a JOIN pg_class c ON c.relam = a.oid WHERE a.amname = 'hash')");
 
 /// No hash index has to be rebuilt.
 pub(super) const CHECK: Check = Check {

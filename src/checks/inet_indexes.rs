@@ -9,7 +9,8 @@ const QUERY: Query = Query::database(
      JOIN pg_index i ON o.oid = ANY (i.indclass) JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE o.opcname IN ('gist_inet_ops', 'gist_cidr_ops') AND o.opcdefault ORDER BY 1, 2",
 )
-.until(MajorVersion::new(18));
+.until(MajorVersion::new(18))
+.gated("EXISTS (SELECT FROM pg_opclass WHERE oid >= '16384')");
 
 /// No index uses the operator classes for inet that `btree_gist` had.
 pub(super) const CHECK: Check = Check {

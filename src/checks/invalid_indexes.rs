@@ -6,7 +6,8 @@ const QUERY: Query = Query::database(
     "invalid-indexes",
     "SELECT n.nspname AS schema, c.relname AS relation FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i' \
      JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND n.nspname !~ '^pg_toast' ORDER BY 1, 2",
-);
+)
+.gated("EXISTS (SELECT FROM pg_index WHERE NOT indisvalid)");
 
 /// No index is invalid.
 pub(super) const CHECK: Check = Check {

@@ -13,7 +13,8 @@ const QUERY: Query = Query::database(
      JOIN pg_attribute ac ON ac.attrelid = i.inhrelid AND ac.attname = ap.attname JOIN pg_class c ON c.oid = ac.attrelid \
      JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT ac.attnotnull ORDER BY 1, 2, 3",
 )
-.until(MajorVersion::new(18));
+.until(MajorVersion::new(18))
+.gated("EXISTS (SELECT FROM pg_inherits)");
 
 /// Children have the NOT NULL of their parents.
 pub(super) const CHECK: Check = Check {

@@ -14,7 +14,8 @@ const QUERY: Query = Query::database(
      UNION ALL SELECT 'OPERATOR', o.oid::regoperator::text FROM pg_operator o WHERE o.oid >= 16384 AND o.oprcode::oid IN (SELECT oid FROM f) \
      AND o.oprleft IN ('anyarray'::regtype, 'anyelement'::regtype)",
 )
-.until(MajorVersion::new(13));
+.until(MajorVersion::new(13))
+.gated("EXISTS (SELECT FROM pg_operator WHERE oid >= '16384') OR EXISTS (SELECT FROM pg_aggregate WHERE aggfnoid::oid >= '16384')");
 
 /// No aggregate or operator uses the old polymorphic array functions.
 pub(super) const CHECK: Check = Check {

@@ -8,7 +8,8 @@ const QUERY: Query = Query::database(
     "SELECT n.nspname AS schema, o.oprname AS relation, format_type(o.oprleft, NULL) AS argument FROM pg_operator o \
      JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oprright = 0 AND o.oid >= 16384 ORDER BY 1, 2",
 )
-.until(MajorVersion::new(13));
+.until(MajorVersion::new(13))
+.gated("EXISTS (SELECT FROM pg_operator WHERE oid >= '16384')");
 
 /// No operator follows its operand.
 pub(super) const CHECK: Check = Check {

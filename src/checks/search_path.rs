@@ -11,7 +11,9 @@ const QUERY: Query = Query::database(
      WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_proc'::regclass \
      AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s LIKE 'search_path=%') ORDER BY 1, 2, 3",
 )
-.until(MajorVersion::new(16));
+.until(MajorVersion::new(16))
+.gated("EXISTS (SELECT FROM pg_proc WHERE oid >= '16384') \
+     AND EXISTS (SELECT FROM pg_index WHERE indexrelid >= '16384' AND (indexprs IS NOT NULL OR indpred IS NOT NULL))");
 
 /// Functions in indexes name their schemas.
 pub(super) const CHECK: Check = Check {

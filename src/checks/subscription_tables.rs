@@ -10,7 +10,8 @@ const QUERY: Query = Query::database(
      UNION ALL SELECT s.subname, 'no replication origin' FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database() \
      WHERE NOT EXISTS (SELECT FROM pg_replication_origin o WHERE o.roname = 'pg_' || s.oid) ORDER BY 1, 2",
 )
-.since(MajorVersion::new(17));
+.since(MajorVersion::new(17))
+.gated("EXISTS (SELECT FROM pg_subscription)");
 
 /// Every table of a subscription is in step.
 pub(super) const CHECK: Check = Check {

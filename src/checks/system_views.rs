@@ -16,7 +16,12 @@ const QUERY: Query = Query::database(
      JOIN pg_attribute a ON a.attrelid = s.oid AND a.attnum = d.refobjsubid \
      JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.ev_class >= 16384 ORDER BY 1, 2, 4, 5",
 )
-.unlimited();
+.unlimited()
+.gated(
+    "EXISTS (SELECT FROM pg_class c CROSS JOIN LATERAL (SELECT oid FROM pg_rewrite WHERE ev_class = c.oid OFFSET 0) r \
+     CROSS JOIN LATERAL (SELECT FROM pg_depend WHERE classid = '2618' AND objid = r.oid AND refclassid = '1259' AND refobjid < '16384' \
+     AND refobjsubid > 0 OFFSET 0) d WHERE c.oid >= '16384' AND c.relhasrules)",
+);
 
 /// No view is made of columns of system views that went.
 pub(super) const CHECK: Check = Check {

@@ -6,9 +6,10 @@ use crate::postgres::version::MajorVersion;
 const QUERY: Query = Query::database(
     "with-oids",
     "SELECT n.nspname AS schema, c.relname AS relation FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-     WHERE to_jsonb(c)->>'relhasoids' = 'true' AND n.nspname <> 'pg_catalog' ORDER BY 1, 2",
+     WHERE c.relhasoids AND n.nspname <> 'pg_catalog' ORDER BY 1, 2",
 )
-.until(MajorVersion::new(11));
+.until(MajorVersion::new(11))
+.gated("EXISTS (SELECT FROM pg_class WHERE oid >= '16384' AND relhasoids)");
 
 /// No table was made with oids.
 pub(super) const CHECK: Check = Check {

@@ -104,8 +104,9 @@ const RELATIONS: Query = Query::database(
      count(*) FILTER (WHERE relkind = 'v') AS views, count(*) FILTER (WHERE relkind = 'm') AS materialized_views, \
      count(*) FILTER (WHERE relkind = 'f') AS foreign_tables, count(*) FILTER (WHERE relkind = 'r' AND relpersistence = 'u') AS unlogged_tables, \
      coalesce(sum(relpages) FILTER (WHERE relpages > 0), 0) AS pages, (SELECT count(*) FROM pg_largeobject_metadata) AS large_objects \
-     FROM pg_class WHERE oid >= 16384",
-);
+     FROM pg_class WHERE oid >= '16384'",
+)
+.unlimited();
 
 const EXTENSIONS: Query = Query::database(
     "extensions",
@@ -119,24 +120,40 @@ const LIBRARIES: Query = Query::database(
      LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' \
      LEFT JOIN pg_extension e ON e.oid = d.refobjid WHERE p.prolang = 13 AND p.probin IS NOT NULL AND p.oid >= 16384 GROUP BY 1 ORDER BY 1",
 )
-.unlimited();
+.unlimited()
+.gated("EXISTS (SELECT FROM pg_proc WHERE oid >= '16384' AND prolang = '13')");
 
 const FUNCTION_SETTINGS: Query = Query::database(
     "function-settings",
     "SELECT p.oid::regprocedure::text AS function, split_part(c, '=', 1) AS name FROM pg_proc p, unnest(p.proconfig) c WHERE p.oid >= 16384 ORDER BY 1, 2",
 )
-.unlimited();
+.unlimited()
+.gated("EXISTS (SELECT FROM pg_proc WHERE oid >= '16384' AND proconfig IS NOT NULL)");
+
+macro_rules! collated_indexes {
+    ($provider:literal) => {
+        concat!(
+            "SELECT ",
+            $provider,
+            " AS provider, count(DISTINCT i.indexrelid) AS indexes \
+             FROM (SELECT indexrelid, unnest(indcollation::oid[]) AS oid FROM pg_index WHERE indexrelid >= '16384') i JOIN pg_collation l ON l.oid = i.oid \
+             WHERE l.collname NOT IN ('C', 'POSIX', 'ucs_basic') GROUP BY 1 ORDER BY 1"
+        )
+    };
+}
+
+const COLLATED_INDEXES: Query =
+    Query::database("collated-indexes", collated_indexes!("l.collprovider"))
+        .unlimited()
+        .since(MajorVersion::new(10));
 
 /// Up to 9.6 every collation but the database's own is the C library's.
-const COLLATED_INDEXES: Query = Query::database(
+const OLD_COLLATED_INDEXES: Query = Query::database(
     "collated-indexes",
-    "SELECT l.provider, count(DISTINCT i.indexrelid) AS indexes FROM pg_index i, unnest(i.indcollation::oid[]) u(oid), \
-     (SELECT oid, collname, coalesce(to_jsonb(c)->>'collprovider', CASE oid WHEN 100 THEN 'd' ELSE 'c' END) AS provider FROM pg_collation c) l \
-     WHERE l.oid = u.oid AND i.indexrelid >= 16384 AND u.oid <> 0 AND l.collname NOT IN ('C', 'POSIX', 'ucs_basic') GROUP BY 1 ORDER BY 1",
-);
-
-/// Says that every statement of a database was asked; without it the database was not read.
-const DATABASE_END: Query = Query::database("database-end", "SELECT 1 AS done");
+    collated_indexes!("CASE l.oid WHEN 100 THEN 'd' ELSE 'c' END"),
+)
+.unlimited()
+.until(MajorVersion::before_ten(9, 6));
 
 /// Every statement behind `ServerFacts`, in the order they are asked.
 pub const ALL: &[Query] = &[
@@ -157,8 +174,9 @@ pub const ALL: &[Query] = &[
     LIBRARIES,
     FUNCTION_SETTINGS,
     COLLATED_INDEXES,
+    OLD_COLLATED_INDEXES,
     DATA_TYPES,
 ];
 
-/// The statement that ends each database.
-pub const END: Query = DATABASE_END;
+/// The section that says that every statement of a database was asked; without it the database was not read.
+pub const END: &str = "database-end";

@@ -174,7 +174,7 @@ impl Sections {
                 let contents = self
                     .databases
                     .remove(&row.name)
-                    .filter(|sections| sections.contains_key(queries::END.section))
+                    .filter(|sections| sections.contains_key(queries::END))
                     .map(contents);
                 let oid = row.oid;
                 Some(Database {
@@ -265,7 +265,7 @@ impl Sections {
 }
 
 fn contents(mut sections: BTreeMap<String, Found>) -> Contents {
-    sections.remove(queries::END.section);
+    sections.remove(queries::END);
     Contents {
         relations: sections
             .remove("relations")

@@ -1,5 +1,10 @@
+use std::fmt::Write as _;
+
 use super::answer::libraries;
 use super::*;
+use crate::checks;
+use crate::discover::queries;
+use crate::postgres::query::Query;
 
 fn recorded(version: &str) -> String {
     let path = format!(
@@ -117,22 +122,25 @@ fn preload_lists_are_taken_apart() {
 #[test]
 fn the_script_is_one_text_with_every_query_once() {
     let script = script();
-    for query in queries::ALL
+    let all: Vec<&Query> = queries::ALL
         .iter()
         .chain(checks::ALL.iter().flat_map(|check| check.queries))
-    {
-        assert_eq!(
-            script
-                .matches(&format!("'section', '{}'", query.section))
-                .count(),
-            1,
-            "{}",
-            query.section
-        );
-        assert!(
-            !query.sql.contains("PGUP_SQL") && !query.sql.contains(';'),
-            "{}",
-            query.section
-        );
+        .collect();
+    for query in &all {
+        assert_eq!(script.matches(&query.statement()).count(), 1, "{query:?}");
+        for word in ["PGUP_SQL", ";", "$pgup$"] {
+            assert!(!query.sql.contains(word), "{query:?}");
+            assert!(!query.gate.unwrap_or_default().contains(word), "{query:?}");
+        }
+        // A server of any version is asked for a section once.
+        let others = all
+            .iter()
+            .filter(|other| other.section == query.section && other.sql != query.sql);
+        for other in others {
+            assert!(
+                other.until < query.since || query.until < other.since,
+                "{query:?}"
+            );
+        }
     }
 }
