@@ -54,6 +54,7 @@ pub(super) async fn upgrade_pod(
         login: None,
         empty_claim: false,
         env: &env,
+        server: true,
         restart: true,
         container: &instance.container,
         template: &found.workload.pod,

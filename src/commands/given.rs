@@ -80,6 +80,7 @@ pub(super) async fn look(
         login: None,
         empty_claim: false,
         env: &env,
+        server: false,
         restart: false,
         container: &instance.container,
         template: &survey.found.workload.pod,

@@ -189,6 +189,7 @@ async fn run(
         login: None,
         empty_claim: false,
         env: &task.env,
+        server: false,
         restart: false,
         container: &instance.container,
         template,

@@ -51,6 +51,11 @@ pub const LIVE: &str = "/live";
 /// Where the claim that a dump lies on is mounted beside the data claim.
 pub const DUMPS: &str = "/dump";
 
+/// Seconds that a pod of ours without a server has to end.
+const GRACE: i64 = 5;
+/// Seconds that one with a server has at least, for its last checkpoint.
+pub const SERVER_GRACE: i64 = 60;
+
 /// A claim with a dump, as a pod of ours mounts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DumpMount<'a> {
@@ -103,6 +108,8 @@ pub struct Blueprint<'a> {
     pub empty_claim: bool,
     /// Environment of the main container.
     pub env: &'a BTreeMap<String, String>,
+    /// A server of ours may run in it on data that is kept.
+    pub server: bool,
     /// Restart it when it is killed.
     pub restart: bool,
     /// Name of the server's container in the template.
@@ -187,7 +194,7 @@ pub fn pod(blueprint: &Blueprint) -> Result<Pod, serde_json::Error> {
             "restartPolicy": if blueprint.restart { "OnFailure" } else { "Never" },
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
-            "terminationGracePeriodSeconds": 5,
+            "terminationGracePeriodSeconds": grace_seconds(blueprint),
             "serviceAccountName": template.service_account_name,
             "schedulerName": template.scheduler_name,
             "imagePullSecrets": template.image_pull_secrets,
@@ -245,6 +252,17 @@ fn node_affinity(blueprint: &Blueprint) -> Option<Value> {
         absent => *absent = json!([elsewhere]),
     }
     Some(affinity)
+}
+
+/// Time to end: that of the server's own pod for a pod that may have to stop that server, which empties unlogged tables when it is
+/// killed. All our scripts end by themselves when they are asked to; the rest is for one that is stuck.
+fn grace_seconds(blueprint: &Blueprint) -> i64 {
+    let own = blueprint.template.termination_grace_period_seconds;
+    if blueprint.server {
+        own.unwrap_or(0).max(SERVER_GRACE)
+    } else {
+        GRACE
+    }
 }
 
 /// No claim is mounted beside the first one.

@@ -141,6 +141,7 @@ mod tests {
             login: None,
             empty_claim: false,
             env: &env,
+            server: false,
             restart: true,
             container: "postgres",
             template: &template,

@@ -29,6 +29,8 @@ tell() {
   exit 0
 }
 if [ -n "${PGUP_TRY:-}" ]; then trap tell EXIT; fi
+# PID 1 ignores a signal that has no handler.
+trap 'exit 143' TERM INT HUP
 
 find_bin "${PGUP_FROM:?}" pg_controldata || fail old_programs "no PostgreSQL $PGUP_FROM in this image"
 # Programs find their share directory from where they really are (src/port/path.c): a link to it leads elsewhere.

@@ -1,16 +1,17 @@
 # All that needs no outage: the data directory is looked at, the new cluster is made and tried.
 # shellcheck shell=dash disable=SC2034,SC2154
 
+# stop_server PROGRAMS DIR MODE [SECONDS]
 stop_server() {
   [ -e "$2/postmaster.pid" ] || return 0
-  "$1/pg_ctl" -D "$2" -m "$3" -w -t 60 stop >/dev/null 2>&1 ||
+  "$1/pg_ctl" -D "$2" -m "$3" -w -t "${4:-60}" stop >/dev/null 2>&1 ||
     "$1/pg_ctl" -D "$2" -m immediate -w -t 60 stop >/dev/null 2>&1 || :
 }
 
-# Servers run in the work directory, never in the data directory.
+# stop_servers [SECONDS]: they run in the work directory, never in the data directory. The old one is cut off when it takes longer.
 stop_servers() {
   if [ -n "${NEW_BIN:-}" ]; then stop_server "$NEW_BIN" "$NEW" immediate; fi
-  if [ -n "${OLD_BIN:-}" ]; then stop_server "$OLD_BIN" "$OLD" fast; fi
+  if [ -n "${OLD_BIN:-}" ]; then stop_server "$OLD_BIN" "$OLD" fast "${1:-}"; fi
   rm -f "$NEW/postmaster.pid" "$OLD/postmaster.pid"
 }
 
@@ -28,7 +29,12 @@ recover_old() {
   chmod 0700 "$OLD"
   cp "$BOX/old.conf" "$OLD/postgresql.conf" || return 1
   event recovering
-  "$OLD_BIN/pg_ctl" -D "$OLD" -w -l "$WORK/recovery.log" -o "$(printf '%s' "${PGUP_OLD_OPTIONS:-}")" start >/dev/null 2>&1 || return 1
+  # A signal ends the wait for a process in the background, but none in the foreground.
+  "$OLD_BIN/pg_ctl" -D "$OLD" -w -l "$WORK/recovery.log" -o "$(printf '%s' "${PGUP_OLD_OPTIONS:-}")" start >/dev/null 2>&1 &
+  RECOVERY_PID=$! recovered=1
+  wait "$RECOVERY_PID" || recovered=0
+  RECOVERY_PID=
+  [ "$recovered" = 1 ] || return 1
   "$OLD_BIN/pg_ctl" -D "$OLD" -m fast -w stop >/dev/null 2>&1 || return 1
   control_state "$OLD" && [ "$STATE" = 1 ]
 }

@@ -42,9 +42,10 @@ STARTED=$NOW
 # that is killed are empty when it comes back.
 on_term() {
   trap '' TERM INT HUP
-  if [ -n "${UPGRADE_PID:-}" ]; then
-    kill "$UPGRADE_PID" 2>/dev/null || :
-    stop_servers
+  if [ -n "${UPGRADE_PID:-}${RECOVERY_PID:-}" ]; then
+    kill ${UPGRADE_PID:+"$UPGRADE_PID"} ${RECOVERY_PID:+"$RECOVERY_PID"} 2>/dev/null || :
+    # Whoever asked ends this container when its time is up.
+    stop_servers "$PGCTLTIMEOUT"
   fi
   exit 143
 }

@@ -275,6 +275,7 @@ pub(super) async fn start(acting: &Acting<'_>, task: &Task<'_>) -> Result<Worker
         login: task.login,
         empty_claim: task.empty,
         env: &env,
+        server: false,
         restart: true,
         container: &instance.container,
         template: &template,

@@ -16,6 +16,9 @@ use crate::manifests::pod::{Blueprint, DumpMount};
 /// A pod that moves data may take as long as the data is large.
 pub(super) const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
+/// The modes that may start the old server on data that is kept; a rehearsal throws its copy away.
+const SERVERS: [&str; 2] = ["back", "adopt"];
+
 /// What the pod is told.
 pub(super) struct Errand<'a> {
     /// `PGUP_MODE` of the worker.
@@ -151,6 +154,7 @@ impl<'a> Errand<'a> {
             login: None,
             empty_claim: self.empty_claim,
             env: &env,
+            server: SERVERS.contains(&self.mode),
             restart: true,
             container: &acting.record.instance.container,
             template: &template,

@@ -16,7 +16,7 @@ use crate::k8s::K8s;
 use crate::k8s::names;
 use crate::k8s::wait::{Progress, WaitError, wait_for};
 use crate::k8s::write::{create_or_adopt, delete_own};
-use crate::manifests::pod::{Blueprint, DUMPS, DumpMount, config_map, pod};
+use crate::manifests::pod::{Blueprint, DUMPS, DumpMount, SERVER_GRACE, config_map, pod};
 use crate::record::{Record, Upgrade};
 
 /// The files of the worker's plan that are not environment: written by `plan`, kept in the pod's ConfigMap.
@@ -70,6 +70,7 @@ pub(super) async fn prepare(acting: &mut Acting<'_>, name: &str) -> Result<Strin
             login: None,
             empty_claim: false,
             env: &env,
+            server: true,
             restart: true,
             container: &acting.record.instance.container,
             template: &template,
@@ -299,7 +300,8 @@ pub(super) async fn await_no_ending(acting: &Acting<'_>, name: &str) -> Result<(
         _ => Progress::Done(()),
     };
     let api = acting.k8s.api::<Pod>();
-    let limit = Duration::from_secs(120);
+    let grace = acting.record.instance.grace_seconds.max(SERVER_GRACE);
+    let limit = Duration::from_secs(60 + u64::try_from(grace).unwrap_or(60));
     let waited = wait_for(api, name, limit, ended, |text| acting.note(text)).await;
     waited.map_err(|e| Failure::from(e).context(format!("waiting for the end of Pod {name}")))
 }

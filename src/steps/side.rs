@@ -153,6 +153,7 @@ impl Carrier<'_> {
             login: None,
             empty_claim: false,
             env,
+            server: false,
             restart: true,
             container: self.container,
             template,

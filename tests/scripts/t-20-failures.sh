@@ -219,7 +219,43 @@ terminated() {
   same_facts "$test_name-new" 17 "$(template_facts v13)"
 }
 
+# Nobody waits for the end of a pod that still copies programs.
+bundle_ends() {
+  local dir i rc=0
+  instance v13 ext4
+  worker_env 13 17 link
+  dir=$base/pods/$test_name-up
+  pod_start "$test_name-up" 13 sh /scripts/bundle.sh
+  for ((i = 0; i < 1000; i++)); do
+    [[ ! -e $dir/pgo/lib ]] || break
+    nap 0.005
+  done
+  kill -TERM "$(<"$dir/pid")"
+  pod_wait "$test_name-up" || rc=$?
+  is "$rc" 143 code
+  [[ ! -e $dir/pgo/complete ]]
+}
+
+# A recovery may take hours: a pod that is asked to end does not wait for it.
+recovery_ends() {
+  local programs began
+  live link
+  programs=$base/pods/$test_name-up/pgo$(bin 13)
+  # The file itself is every test's.
+  mv "$programs/pg_ctl" "$programs/.pg_ctl.whole"
+  printf '#!/bin/sh\ncase "$*" in *" start") sleep 30 ;; esac\nexec %s/.pg_ctl.whole "$@"\n' "/pgo$(bin 13)" > "$programs/pg_ctl"
+  chmod 0755 "$programs/pg_ctl"
+  pod_kill "$test_name-old"
+  ctl arm 60 recover > /dev/null
+  event recovering > /dev/null
+  began=$SECONDS
+  pod_kill "$test_name-up" TERM
+  ((SECONDS - began < 10)) || { echo "it ended after $((SECONDS - began)) s"; return 1; }
+}
+
 t 'asked to end in the middle of pg_upgrade' terminated
+t 'asked to end while programs are copied' bundle_ends
+t 'asked to end while the old server recovers' recovery_ends
 t 'restore fails, link goes back' fails_in_restore link
 t 'restore fails, data directory is the mount' fails_in_restore copy nested
 t 'check fails, goes back' fails_in_check

@@ -22,6 +22,7 @@ fn blueprint<'a>(env: &'a BTreeMap<String, String>, template: &'a PodSpec) -> Bl
         login: None,
         empty_claim: false,
         env,
+        server: false,
         restart: true,
         container: "postgres",
         template,
@@ -239,4 +240,23 @@ fn a_server_in_use_keeps_its_processors() {
         json!(wishes[1]),
         json!({"weight": 100, "preference": {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["node-1"]}]}})
     );
+}
+
+#[test]
+fn a_pod_whose_server_must_stop_has_the_time_of_the_servers_own_pod() {
+    let env = BTreeMap::new();
+    let grace = |server: bool, own: Option<i64>| {
+        let template = PodSpec {
+            termination_grace_period_seconds: own,
+            ..PodSpec::default()
+        };
+        let mut blueprint = blueprint(&env, &template);
+        blueprint.server = server;
+        let spec = pod(&blueprint).unwrap().spec.unwrap();
+        spec.termination_grace_period_seconds.unwrap()
+    };
+    assert_eq!(grace(true, None), 60);
+    assert_eq!(grace(true, Some(0)), 60);
+    assert_eq!(grace(true, Some(1800)), 1800);
+    assert_eq!(grace(false, Some(1800)), 5);
 }
