@@ -112,8 +112,11 @@ go_back_on() {
   if [ "$MOVED" != 1 ]; then drop_tablespace_dirs; fi
   if [ -e "$OLD/global/pg_control" ]; then
     control_state "$OLD" || STATE=
-    if [ "$STATE" != 1 ] && [ -e "$BOX/old.conf" ] && [ "$MOVED" != 1 ]; then
-      recover_old || say "the old cluster did not recover here; its own server has to"
+    if [ "$STATE" != 1 ]; then
+      note_crash
+      if [ -e "$BOX/old.conf" ] && [ "$MOVED" != 1 ]; then
+        recover_old || say "the old cluster did not recover here; its own server has to"
+      fi
     fi
   fi
   rm -f "$OLD/postmaster.pid"

@@ -3,7 +3,7 @@
 # shellcheck shell=dash disable=SC2034,SC2154
 
 STEP=none ATTEMPTS=0 UNTIL=0 RECOVER=0 SEEN=0 STALE=0 UNCLEAN=0 FINGERPRINT='' UPGRADE_BEGIN=0 UPGRADE_END=0 GUARDED_AT=0
-FAILED='' MOVED=0 STALE_BACK=0 REASON='' CONTROL_VERSION='' ARMED_AT=0 DATA_MODE=''
+FAILED='' MOVED=0 STALE_BACK=0 REASON='' CONTROL_VERSION='' ARMED_AT=0 DATA_MODE='' CRASHED=0
 
 journal_read() {
   [ -e "$JOURNAL" ] || return 0
@@ -22,6 +22,11 @@ journal_read() {
       pg_upgrade) ATTEMPTS=$a UPGRADE_BEGIN=$at ;;
       upgraded) FINGERPRINT="$a $b" UPGRADE_END=$at ;;
       back) FAILED=$a MOVED=$b REASON=$c STALE_BACK=$d ;;
+      # No step.
+      crashed)
+        CRASHED=1
+        continue
+        ;;
     esac
     STEP=$step
   done <"$JOURNAL"

@@ -49,6 +49,7 @@ go_guarded() {
   fi
   control_state "$OLD" || STATE=
   if [ "$STATE" = 1 ] || [ -e "$OLD/global/pg_control.old" ]; then return 0; fi
+  note_crash
   recover_old && return 0
   tail_of "$WORK/recovery.log" 15 1500
   go_back recovery_failed "$TAIL"
@@ -74,6 +75,7 @@ put_back() {
 # result MEMBERS [STEP]: the last word of a run, on the volume before it is said. It is there before the journal has the
 # step that ends the run, so that a restart never repeats an earlier one.
 result() {
+  if [ "$CRASHED" = 1 ]; then set -- "$1,\"crashed\":true" "${2:-}"; fi
   clock
   printf '{"at":%s,"event":"result",%s}\n' "$NOW" "$1" >"$WORK/result.tmp"
   mv "$WORK/result.tmp" "$WORK/result.json"
@@ -100,13 +102,19 @@ attempt() {
     fi
     stop_servers
     rm -f "$WORK/reserve"
-    # Another pod's mount has opened a data directory while we worked: that alone is worth another try.
-    if [ "$retry" = 0 ] && permission_trouble && [ ! -e "$OLD/global/pg_control.old" ]; then
+    # Another pod's mount has opened a data directory while we worked, or the old server was cut off: only these are worth another try.
+    why=
+    if permission_trouble; then
+      why=permissions
+    elif control_state "$OLD" && [ "$STATE" != 1 ]; then
+      why=crash
+    fi
+    if [ "$retry" = 0 ] && [ -n "$why" ] && [ ! -e "$OLD/global/pg_control.old" ]; then
       retry=1
       ATTEMPTS=$((ATTEMPTS + 1))
       note pg_upgrade "$ATTEMPTS"
       journal_sync
-      event again "\"reason\":\"permissions\""
+      event again "\"reason\":\"$why\""
       again || return 0
       continue
     fi

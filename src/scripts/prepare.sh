@@ -22,13 +22,22 @@ quietly() {
   printf '%s' " -c max_logical_replication_workers=0"
 }
 
-# Starts and stops the old server once on the moved directory, so that it is shut down cleanly.
+# note_crash: the old server was cut off. Its recovery leaves control data as of a clean end, so afterwards only this line tells
+# that its unlogged tables were emptied (PostgreSQL's documentation, "The Initialization Fork").
+note_crash() {
+  clock
+  printf '%s crashed %s ;\n' "$NOW" "$STATE" >>"$JOURNAL"
+  journal_sync
+  CRASHED=1
+}
+
+# Starts and stops the old server once on the moved directory, so that it is shut down cleanly. The caller has noted the crash.
 recover_old() {
   [ -n "${OLD_BIN:-}" ] || return 1
   rm -f "$OLD/postmaster.pid"
   chmod 0700 "$OLD"
   cp "$BOX/old.conf" "$OLD/postgresql.conf" || return 1
-  event recovering
+  event recovering "\"state\":${STATE:-null}"
   # A signal ends the wait for a process in the background, but none in the foreground.
   "$OLD_BIN/pg_ctl" -D "$OLD" -w -l "$WORK/recovery.log" -o "$(printf '%s' "${PGUP_OLD_OPTIONS:-}")" start >/dev/null 2>&1 &
   RECOVERY_PID=$! recovered=1
@@ -39,14 +48,15 @@ recover_old() {
   control_state "$OLD" && [ "$STATE" = 1 ]
 }
 
-# Only what the state of the old cluster demands; the user's file may name paths and sizes that do not exist here.
+# Only what the state of the old cluster demands; the user's file may name paths and sizes that do not exist here. A server that
+# recovers from the death of one of its processes by itself would end cleanly, and nothing would tell.
 old_conf() {
   slots=0
   for entry in "$DATA"/pg_replslot/*; do if [ -d "$entry" ]; then slots=$((slots + 1)); fi; done
   [ "${C_MAX_CONNECTIONS:-0}" -ge 50 ] || C_MAX_CONNECTIONS=50
   printf '%s\n' "$MARK" "hba_file = '$BOX/pg_hba.conf'" "ident_file = '$BOX/pg_ident.conf'" "listen_addresses = ''" \
     "unix_socket_directories = '$BOX/sock'" "port = 50432" "logging_collector = off" "log_destination = 'stderr'" "ssl = off" \
-    "archive_mode = off" "autovacuum = off" "shared_buffers = '64MB'" "huge_pages = off" \
+    "archive_mode = off" "autovacuum = off" "restart_after_crash = off" "shared_buffers = '64MB'" "huge_pages = off" \
     "max_connections = $C_MAX_CONNECTIONS" "max_prepared_transactions = ${C_MAX_PREPARED:-0}" \
     "max_locks_per_transaction = ${C_MAX_LOCKS:-64}" "track_commit_timestamp = ${C_TRACK_COMMIT:-off}" \
     "wal_level = ${C_WAL_LEVEL:-replica}" "max_replication_slots = $((slots + 10))"

@@ -251,11 +251,42 @@ recovery_ends() {
   began=$SECONDS
   pod_kill "$test_name-up" TERM
   ((SECONDS - began < 10)) || { echo "it ended after $((SECONDS - began)) s"; return 1; }
+  # What recovery will have lost is told by whoever comes next.
+  grep -q ' crashed 6 ;' "$workdir/r1/journal"
+}
+
+# in_use FROM: waits until the old server that pg_upgrade has started is in production.
+in_use() {
+  local i
+  for ((i = 0; i < 5000; i++)); do
+    [[ $(od -An -tu4 -j16 -N4 "$workdir/r1/old-$1/global/pg_control" 2> /dev/null) != *6 ]] || return 0
+    nap 0.002
+  done
+  return 1
+}
+
+# The server restarts after the death of one of its processes, unless it is told not to: nothing would tell of the loss.
+process_dies() {
+  crashed=1
+  live link
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  in_use 13
+  # shellcheck disable=SC2016 # for the shell in the pod
+  pod_exec "$test_name-up" sh -c 'read -r pid </vol/.pg-upgrade/r1/old-13/postmaster.pid
+    read -r child _ </proc/$pid/task/$pid/children
+    kill -9 "$child"'
+  is "$(member "$(event again 60)" reason)" crash again
+  result=$(event result 60)
+  is "$(member "$result" outcome)" upgraded outcome
+  is "$(member "$result" crashed)" true crashed
+  same_facts "$test_name-new" 17 "$before"
 }
 
 t 'asked to end in the middle of pg_upgrade' terminated
 t 'asked to end while programs are copied' bundle_ends
 t 'asked to end while the old server recovers' recovery_ends
+t 'a process of the old server dies in the middle of pg_upgrade' process_dies
 t 'restore fails, link goes back' fails_in_restore link
 t 'restore fails, data directory is the mount' fails_in_restore copy nested
 t 'check fails, goes back' fails_in_check
