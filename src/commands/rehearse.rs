@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::report::API_VERSION;
+use super::report::{API_VERSION, warnings};
 use super::runs::{self, Run};
 use super::survey::{Probe, Survey, survey};
 use super::{Session, upgrade};
@@ -190,6 +190,7 @@ impl Report for RehearsalReport<'_> {
             "firstAnalyzeMs": times["analyze_ms"],
             "recoveryMs": times["recovery_ms"],
             "verified": record.observed.iter().find(|o| o["event"] == "verified"),
+            "warnings": warnings(record),
             "toDo": self.to_do(),
             "apiRequests": self.requests,
         })
@@ -209,6 +210,9 @@ impl Report for RehearsalReport<'_> {
         }
         for verdict in record.observed.iter().filter(|o| o["event"] == "verified") {
             head.field("Verified", crate::verify::sentence(verdict));
+        }
+        for text in warnings(record) {
+            head.field("Warning", text);
         }
         let mut table = TableSection::new(["PART", "TIME"]).titled("The outage will be");
         for (part, key) in [

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::output::{Cell, Report, TableSection, Tone, human_bytes, human_seconds};
 use crate::record::{Entry, Record, RunState, StepState};
+use crate::steps::worker;
 
 /// Version of every JSON document this tool prints.
 pub const API_VERSION: &str = "pg-upgrade.dev/v1alpha1";
@@ -27,6 +28,7 @@ impl Report for RunReport<'_> {
         {
             document.extend(record);
             document.insert("outageMs".to_owned(), json!(self.record.outage_ms()));
+            document.insert("warnings".to_owned(), json!(warnings(self.record)));
             document.insert("apiRequests".to_owned(), json!(self.requests));
         }
         document
@@ -78,6 +80,9 @@ impl Report for RunReport<'_> {
         }
         for observed in record.observed.iter().filter(|o| o["event"] == "verified") {
             head.field("Verified", crate::verify::sentence(observed));
+        }
+        for text in warnings(record) {
+            head.field("Warning", Cell::new(text, Tone::Warn));
         }
         let mut headers = vec!["STEP", "STATE", "TIME"];
         if wide {
@@ -168,6 +173,17 @@ impl Report for RunList<'_> {
             .map(|r| format!("run.pg-upgrade.dev/{}", r.run))
             .collect()
     }
+}
+
+/// What came of the run besides its end; the same for people and for scripts.
+pub(super) fn warnings(record: &Record) -> Vec<String> {
+    let verdicts = record.observed.iter().filter(|o| o["event"] == "verified");
+    let mut warnings: Vec<String> = verdicts.clone().flat_map(crate::verify::warnings).collect();
+    // On the way back nothing is compared.
+    if worker::crashed(record) && verdicts.count() == 0 {
+        warnings.push(worker::CRASHED.to_owned());
+    }
+    warnings
 }
 
 fn duration(entry: &Entry, now: Timestamp) -> String {

@@ -58,9 +58,22 @@ pub async fn look(k8s: &K8s, pod: &str, container: &str, run: &str) -> Result<Va
     last(&said, "observed")
 }
 
+/// What the new server is compared with, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Comparison<'a> {
+    /// The run's directory in the server's container.
+    pub run_directory: &'a str,
+    /// `quick` or `counts`.
+    pub level: &'a str,
+    /// Somebody may have written since the observation.
+    pub writers: bool,
+    /// What [`before`] said of its file, so that no other file is compared with.
+    pub sha256: &'a str,
+    /// The observed server was cut off since, which empties what is unlogged.
+    pub crashed: bool,
+}
+
 /// Observes the new server and compares: the verdict, and the first differences.
-///
-/// `sha256` is what [`before`] said of its file, so that no other file is compared with.
 ///
 /// # Errors
 /// When the container or the server cannot be reached.
@@ -68,12 +81,9 @@ pub async fn after(
     k8s: &K8s,
     pod: &str,
     container: &str,
-    run_directory: &str,
-    level: &str,
-    writers: bool,
-    sha256: &str,
+    comparison: Comparison<'_>,
 ) -> Result<(Value, Vec<Value>)> {
-    let writers = if writers {
+    let writers = if comparison.writers {
         "writers=unknown"
     } else {
         "writers=no"
@@ -83,7 +93,14 @@ pub async fn after(
         pod,
         container,
         OBSERVE,
-        &["after", run_directory, level, writers, sha256],
+        &[
+            "after",
+            comparison.run_directory,
+            comparison.level,
+            writers,
+            comparison.sha256,
+            if comparison.crashed { "1" } else { "0" },
+        ],
         LIMIT,
     )
     .await?;

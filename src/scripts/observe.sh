@@ -1,10 +1,11 @@
 # Writes down what a server holds before the stop, and compares it with what the new server holds.
-# observe.sh before|after RUNDIR LEVEL [writers=no [SHA256]] ; LEVEL is quick, counts or auto; SHA256 is that of the observation.
+# observe.sh before|after RUNDIR LEVEL [writers=no [SHA256 [CRASHED]]] ; LEVEL is quick, counts or auto; SHA256 is that of the
+# observation; CRASHED is 1 when the observed server was cut off since: then what it emptied by that is told, and is no difference.
 # Runs behind sql.sh in the server's container.
 # Every name in the files is ASCII: bytes above 127 as \ooo and the backslash as \\, so no encoding can be broken.
 # shellcheck shell=sh disable=SC2034,SC2153,SC2154
 
-pgup_what=${1-} pgup_run=${2-} pgup_level=${3:-auto} pgup_writers=${4:-writers=unknown} pgup_expected=${5-}
+pgup_what=${1-} pgup_run=${2-} pgup_level=${3:-auto} pgup_writers=${4:-writers=unknown} pgup_expected=${5-} pgup_crashed=${6:-0}
 # Centiseconds since boot, without starting a process.
 clock() { IFS=' .' read -r pgup_s pgup_c _ </proc/uptime && pgup_clock=$pgup_s$pgup_c; }
 clock
@@ -382,7 +383,23 @@ differs AS (
 -- What an extension brings, a load takes from the new server's version of it.
 brought AS (SELECT '{"k" : "' || unnest(ARRAY['rows', 'sequence value']) || substr(key, strpos(key, '", "d" : ')) AS key FROM (
   SELECT split_part(line, ', "v" : ', 1) AS key FROM unnest(string_to_array(:'before', E'\n')) AS line WHERE :'loaded'::bool AND line LIKE '%, "m" : true%') g),
-d AS (SELECT * FROM differs WHERE split_part(line, ', "v" : ', 1) NOT IN (SELECT key FROM brought)),
+-- Recovery copies the initialization fork over the main one: no block of an unlogged table is left. An unlogged sequence goes back.
+bare AS (SELECT split_part(line, ', "v" : ', 1) AS key, line::json->>'d' AS d, line::json->>'s' AS s, line::json->>'o' AS o, bb FROM p
+  WHERE :'crashed'::bool AND k = 'table' AND here AND was AND line LIKE '%"persistence" : "u"%' AND b = 0),
+loose AS (SELECT split_part(line, ', "v" : ', 1) AS key FROM p WHERE :'crashed'::bool AND k = 'sequence' AND here AND was AND line LIKE '%"persistence" : "u"%'),
+emptied AS (
+  SELECT 'table' AS k, d, s, o FROM bare WHERE bb > 0
+    AND (:'level' <> 'counts' OR replace(key, '{"k" : "table"', '{"k" : "rows"') IN (SELECT split_part(line, ', "v" : ', 1) FROM differs WHERE k = 'rows'))
+  UNION ALL
+  SELECT 'sequence', line::json->>'d', line::json->>'s', line::json->>'o' FROM differs WHERE k = 'sequence value' AND what = k
+    AND replace(split_part(line, ', "v" : ', 1), '{"k" : "sequence value"', '{"k" : "sequence"') IN (SELECT key FROM loose)
+    AND CASE WHEN before->'last' IS NULL THEN (before->>'called')::bool WHEN (line::json->'x'->>'up')::bool THEN (after->>'last')::numeric < (before->>'last')::numeric ELSE (after->>'last')::numeric > (before->>'last')::numeric END
+),
+d AS (SELECT * FROM differs WHERE split_part(line, ', "v" : ', 1) NOT IN (SELECT key FROM brought)
+  AND NOT (k = 'sequence value' AND what = k AND EXISTS (SELECT FROM emptied e WHERE e.k = 'sequence' AND (e.d, e.s, e.o) = (line::json->>'d', line::json->>'s', line::json->>'o')))
+  AND NOT (what = 'rows' AND after->>'rows' = '0' AND EXISTS (SELECT FROM bare WHERE (d, s, o) = (line::json->>'d', line::json->>'s', line::json->>'o')))
+  AND NOT (what = 'size' AND k IN ('table', 'index', 'toast', 'toast index') AND (after->>'bytes')::bigint < (before->>'bytes')::bigint
+    AND EXISTS (SELECT FROM bare WHERE (d, s, o) = (line::json->>'d', line::json->>'s', CASE k WHEN 'index' THEN line::json->'v'->>'table' ELSE line::json->>'o' END)))),
 n AS (SELECT row_number() OVER (ORDER BY CASE k WHEN 'server' THEN 0 WHEN 'database' THEN 1 WHEN 'role' THEN 2 WHEN 'schema' THEN 3 WHEN 'extension' THEN 4 WHEN 'table' THEN 5 WHEN 'rows' THEN 6 ELSE 7 END, what, k, split_part(line, ', "v" : ', 1) COLLATE "C") AS place, d.*, line::json AS j FROM d)
 SELECT json_build_object('event', 'difference', 'kind', k, 'what', what, 'database', j->>'d', 'object', CASE WHEN j->>'s' IS NULL THEN j->>'o' WHEN k = 'membership' THEN (j->>'o') || ' in ' || (j->>'s') ELSE (j->>'s') || '.' || (j->>'o') END, 'before', before, 'after', after) AS line FROM n WHERE place <= 50
 UNION ALL
@@ -393,7 +410,11 @@ SELECT json_build_object('level', :'level', 'writers', :'writers', 'sizes', (SEL
   'checked', json_build_object('databases', count(*) FILTER (WHERE k = 'database'), 'roles', count(*) FILTER (WHERE k = 'role'),
     'relations', count(*) FILTER (WHERE k IN ('table', 'partitioned table', 'view', 'materialized view', 'foreign table', 'index', 'sequence', 'composite type')), 'sequences', count(*) FILTER (WHERE k = 'sequence value'),
     'largeObjects', coalesce(sum(n) FILTER (WHERE k = 'large objects'), 0), 'bytes', coalesce(sum(b) FILTER (WHERE f IS NOT NULL), 0), 'rows', sum(n) FILTER (WHERE k = 'rows')),
-  'differences', (SELECT count(*) FROM d)) FROM p WHERE here AND was;
+  'differences', (SELECT count(*) FROM d),
+  -- json_agg would begin a new line for each.
+  'emptied', CASE WHEN :'crashed'::bool THEN (SELECT json_build_object('tables', count(*) FILTER (WHERE k = 'table'), 'sequences', count(*) FILTER (WHERE k = 'sequence'),
+    'first', to_json(coalesce(array_agg(json_build_object('kind', k, 'database', d, 'object', s || '.' || o) ORDER BY place) FILTER (WHERE place <= 50), '{}')))
+    FROM (SELECT *, row_number() OVER (ORDER BY k DESC, d COLLATE "C", s COLLATE "C", o COLLATE "C") AS place FROM emptied) q) END) FROM p WHERE here AND was;
 SQL
 }
 
@@ -435,7 +456,7 @@ if [ -e "$pgup_run/loaded" ]; then
   [ ! -s "$pgup_run/otherwise" ] || read -r pgup_otherwise <"$pgup_run/otherwise"
 fi
 {
-  printf '\\set level %s\n\\set writers %s\n' "$pgup_taken" "${pgup_writers:-unknown}"
+  printf '\\set level %s\n\\set writers %s\n\\set crashed %s\n' "$pgup_taken" "${pgup_writers:-unknown}" "$pgup_crashed"
   printf "\\\\set loaded %s\n\\\\set uncompared '%s'\n\\\\set renumbered '%s'\n\\\\set otherwise '%s'\n" "$pgup_loaded" "$pgup_uncompared" "$pgup_renumbered" "$pgup_otherwise"
   compare_sql
 } | run_psql 3<"$pgup_run/observed-before" 4<"$pgup_run/observed-after" 5<"$pgup_sizes" | {

@@ -55,7 +55,7 @@ try_new() {
   took
   START_MS=$TOOK
   # What differs is told line by line; the last line is the verdict.
-  observe_on "$DATA" after "${PGUP_VERIFY:-auto}" writers=no || :
+  observe_on "$DATA" after "${PGUP_VERIFY:-auto}" writers=no '' "$CRASHED" || :
   took
   VERIFY_MS=$TOOK
   ANALYZED=true

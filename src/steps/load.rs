@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::verify::place;
 use super::worker;
-use crate::discover::observe;
+use crate::discover::observe::{self, Comparison};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 
@@ -51,12 +51,17 @@ pub(super) async fn verify(acting: &mut Acting<'_>) -> Result<String> {
         |e| matches!(&e.step, super::Step::AwaitNoSessions { except, .. } if except.is_empty()),
     );
     let sha256 = seen["sha256"].as_str().unwrap_or_default();
-    let directory = &upgrade.run_directory;
-    let (verdict, differences) = observe::after(
-        acting.k8s, &pod, &container, directory, "quick", writers, sha256,
-    )
-    .await
-    .map_err(|e| e.context("comparing the server with what was loaded"))?;
+    let comparison = Comparison {
+        run_directory: &upgrade.run_directory,
+        level: "quick",
+        writers,
+        sha256,
+        // What was loaded came after a crash of the server before it.
+        crashed: false,
+    };
+    let (verdict, differences) = observe::after(acting.k8s, &pod, &container, comparison)
+        .await
+        .map_err(|e| e.context("comparing the server with what was loaded"))?;
     acting.record.observed.retain(|o| o["event"] != "verified");
     acting.record.observed.push(verdict.clone());
     if verdict["sameSystem"] != true {

@@ -64,8 +64,8 @@ pub(super) async fn rehearse(acting: &mut Acting<'_>, claim: &str, copied: bool)
     for text in strayed(&live, &copy) {
         acting.ui.warn(text);
     }
-    for doubt in verify::doubts(&verdict) {
-        acting.ui.warn(doubt);
+    for text in [verify::doubts(&verdict), verify::warnings(&verdict)].concat() {
+        acting.ui.warn(text);
     }
     acting.record.result = Some(result);
     acting.record.observed.push(verdict.clone());

@@ -1,6 +1,7 @@
 //! What is seen before the stop, and what must be there after it.
 
-use crate::discover::observe;
+use super::worker;
+use crate::discover::observe::{self, Comparison};
 use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 
@@ -49,10 +50,13 @@ pub(super) async fn verify(acting: &mut Acting<'_>, _level: &str) -> Result<Stri
         acting.k8s,
         &pod,
         &container,
-        &upgrade.run_directory,
-        &level,
-        writers,
-        seen["sha256"].as_str().unwrap_or_default(),
+        Comparison {
+            run_directory: &upgrade.run_directory,
+            level: &level,
+            writers,
+            sha256: seen["sha256"].as_str().unwrap_or_default(),
+            crashed: worker::crashed(acting.record),
+        },
     )
     .await
     .map_err(|e| e.context("comparing the new server with what was observed"))?;
@@ -65,8 +69,13 @@ pub(super) async fn verify(acting: &mut Acting<'_>, _level: &str) -> Result<Stri
             "the server that answers is the old one, not an upgraded copy of it",
         ));
     }
-    for doubt in crate::verify::doubts(&verdict) {
-        acting.ui.warn(doubt);
+    for text in [
+        crate::verify::doubts(&verdict),
+        crate::verify::warnings(&verdict),
+    ]
+    .concat()
+    {
+        acting.ui.warn(text);
     }
     if differences.is_empty() {
         return Ok(crate::verify::sentence(&verdict));

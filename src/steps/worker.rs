@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::exec::Acting;
 use crate::k8s::K8s;
 use crate::k8s::logs::{LogError, LogFollower};
-use crate::record::{DUMP, LOAD};
+use crate::record::{DUMP, LOAD, Record};
 
 /// Name of the main container of a pod of ours.
 pub const CONTAINER: &str = "worker";
@@ -268,6 +268,17 @@ pub async fn await_result(acting: &mut Acting<'_>) -> Result<String> {
     Err(failure)
 }
 
+/// The worker's journal tells that the old server was cut off in the outage.
+pub fn crashed(record: &Record) -> bool {
+    record
+        .result
+        .as_ref()
+        .is_some_and(|result| result["crashed"] == true)
+}
+
+/// What is said once the old server was cut off: it comes before the comparison, and there is none on the way back.
+pub const CRASHED: &str = "the old server was cut off in the outage: PostgreSQL recovers it and empties its unlogged tables, as after any crash";
+
 /// Milliseconds that moving the data took, whatever has moved it: a result has the members of its own way.
 fn moved_ms(result: &Value) -> u64 {
     let parts = ["pg_upgrade_ms", "dump_ms", "load_ms"];
@@ -286,8 +297,10 @@ async fn follow_to_result(acting: &mut Acting<'_>) -> Result<Value> {
             .ok_or_else(|| Failure::new(Exit::Failed, "no upgrade pod"))?;
         let outcome = worker
             .wait_for(&["result"], limit, |event| {
-                if let ("phase", Some(name)) = (name_of(event), event["name"].as_str()) {
-                    acting.note(name);
+                match (name_of(event), event["name"].as_str()) {
+                    ("phase", Some(name)) => acting.note(name),
+                    ("recovering", _) => acting.ui.warn(CRASHED),
+                    _ => {}
                 }
             })
             .await;

@@ -79,8 +79,33 @@ pub struct Verified {
     pub checked: Checked,
     /// Number of differences, of which at most 50 are told one by one.
     pub differences: u64,
+    /// What PostgreSQL has emptied, when the old server was cut off in the outage.
+    #[serde(default)]
+    pub emptied: Option<Emptied>,
     /// Milliseconds that it took.
     pub ms: u64,
+}
+
+/// What recovery from a crash has emptied, which is what `UNLOGGED` means: no difference that an upgrade has made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Emptied {
+    /// Unlogged tables that held something before.
+    pub tables: u64,
+    /// Unlogged sequences that went back.
+    pub sequences: u64,
+    /// The first 50 of them.
+    pub first: Vec<Lost>,
+}
+
+/// An unlogged table or sequence that lost what it held.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Lost {
+    /// `table` or `sequence`.
+    pub kind: String,
+    /// The database that it lies in.
+    pub database: String,
+    /// Its name, with its schema.
+    pub object: String,
 }
 
 /// One thing that is not as it was.
@@ -171,7 +196,13 @@ impl Checked {
 impl Verified {
     /// The verdict in a few words.
     pub fn sentence(&self) -> String {
+        let lost = self.emptied.as_ref().map_or(0, |e| e.tables + e.sequences);
         match self.differences {
+            0 if lost > 0 => format!(
+                "equal but for {} emptied by a crash: {}",
+                counted(lost, "unlogged relation"),
+                self.checked.sentence()
+            ),
             0 => format!("equal: {}", self.checked.sentence()),
             n => format!(
                 "{} in {}",
@@ -199,6 +230,38 @@ impl Verified {
             doubts.push("no database was compared".to_owned());
         }
         doubts
+    }
+}
+
+impl Emptied {
+    /// What was lost, one sentence for each kind; empty when nothing was.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for (kind, n, what) in [
+            ("table", self.tables, "tables were emptied"),
+            ("sequence", self.sequences, "sequences were reset"),
+        ] {
+            let first = self.first.iter().filter(|lost| lost.kind == kind);
+            let mut names: Vec<String> = first.map(Lost::name).collect();
+            let more = n.saturating_sub(names.len() as u64);
+            if more > 0 {
+                names.push(format!("{more} more"));
+            }
+            if n > 0 {
+                sentences.push(format!(
+                    "unlogged {what}, as PostgreSQL does after a crash: {}",
+                    names.join(", ")
+                ));
+            }
+        }
+        sentences
+    }
+}
+
+impl Lost {
+    fn name(&self) -> String {
+        let [object, database] = [&self.object, &self.database].map(|name| quoted(&unescape(name)));
+        format!("{object} in database {database}")
     }
 }
 
@@ -291,6 +354,14 @@ pub fn doubts(verdict: &Value) -> Vec<String> {
     match serde_json::from_value(verdict.clone()) {
         Ok(Event::Verified(verified)) => verified.doubts(),
         _ => vec!["the comparison ended without a verdict".to_owned()],
+    }
+}
+
+/// What the upgraded server lost without being different; see [`Emptied::sentences`].
+pub fn warnings(verdict: &Value) -> Vec<String> {
+    match serde_json::from_value(verdict.clone()) {
+        Ok(Event::Verified(verified)) => verified.emptied.unwrap_or_default().sentences(),
+        _ => Vec::new(),
     }
 }
 
@@ -405,6 +476,30 @@ mod tests {
         value["sizes"] = json!(false);
         assert_eq!(doubts(&value).len(), 2);
         assert_eq!(doubts(&json!({"event": "observed"})).len(), 1);
+    }
+
+    #[test]
+    fn what_a_crash_emptied_is_named_and_is_no_difference() {
+        let mut value: Value = serde_json::from_str(VERIFIED).unwrap();
+        assert_eq!(warnings(&value), [""; 0]);
+        // Recorded from observe.sh behind a server that was killed.
+        value["emptied"] = json!({"tables": 3, "sequences": 1, "first": [
+            {"kind": "table", "database": "app", "object": "public.scratch"},
+            {"kind": "table", "database": "we ird", "object": "shop.gr\\303\\266\\303\\237e"},
+            {"kind": "sequence", "database": "app", "object": "public.ticket"}]});
+        assert_eq!(
+            warnings(&value),
+            [
+                "unlogged tables were emptied, as PostgreSQL does after a crash: public.scratch in database app, shop.größe in database \"we ird\", 1 more",
+                "unlogged sequences were reset, as PostgreSQL does after a crash: public.ticket in database app",
+            ]
+        );
+        assert!(
+            sentence(&value)
+                .starts_with("equal but for 4 unlogged relations emptied by a crash: 7")
+        );
+        value["differences"] = json!(2);
+        assert!(sentence(&value).starts_with("2 differences in 7"));
     }
 
     #[test]

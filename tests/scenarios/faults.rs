@@ -228,3 +228,31 @@ fn the_worker_is_killed_in_the_middle_of_pg_upgrade_and_goes_on() {
     assert_eq!(pg.major(), 17, "{done}");
     assert_same(&before, &pg.fingerprint());
 }
+
+#[test]
+fn the_old_server_is_killed_under_pg_upgrade_and_its_unlogged_table_is_told() {
+    let space = Space::new("serverkilled");
+    let pg = space.install(&Instance::library("library-statefulset", 13));
+    pg.seed();
+    let before = pg.fingerprint();
+    let mut cli = space.start("run statefulset/pg --to 17 --transfer link -y");
+    cli.wait_for("done     stop the old server");
+    let pod = space.kubectl("get pods -l app.kubernetes.io/managed-by=kubectl-pg-upgrade -o name");
+    // Once the server that pg_upgrade has started is in production: all processes but the container's first, as memory runs out.
+    let kill = "old=$(find /vol -maxdepth 5 -type d -name old-13)
+        until [ \"$(od -An -tu4 -j16 -N4 \"$old/global/pg_control\" | tr -d ' ')\" = 6 ]; do sleep 0.02; done
+        kill -9 -1";
+    let argv = ["exec", &pod, "-c", "worker", "--", "sh", "-c", kill];
+    space.try_kubectl(&argv, None);
+    let done = cli.finish_in(LIMIT).exits(0);
+    let told = "unlogged tables were emptied, as PostgreSQL does after a crash: public.scratch in database plain";
+    let done = done.says("the old server was cut off").says(told);
+    assert_eq!(pg.major(), 17, "{done}");
+    let json = space.plugin("status statefulset/pg -o json").exits(0);
+    let json = json.json();
+    assert_eq!(json["warnings"], serde_json::json!([told]), "{json}");
+    assert_eq!(json["result"]["crashed"], true, "{json}");
+    // All else is there.
+    pg.sql("plain", "INSERT INTO scratch VALUES (1)");
+    assert_same(&before, &pg.fingerprint());
+}

@@ -255,6 +255,9 @@ recovery_ends() {
   grep -q ' crashed 6 ;' "$workdir/r1/journal"
 }
 
+# compared [ARG...]: what observe.sh says of the new server, from the level on.
+compared() { pod_exec "$test_name-new" PGDATA="$data" sh /vol/observe.sh after "${workdir/#"$vol"//vol}/r1" "$@" 2> /dev/null; }
+
 # in_use FROM: waits until the old server that pg_upgrade has started is in production.
 in_use() {
   local i
@@ -263,6 +266,60 @@ in_use() {
     nap 0.002
   done
   return 1
+}
+
+# A killed old server empties its unlogged tables when it comes back: that is told, and is the only thing that is otherwise.
+cut_off() {
+  local template=$1 from=$2 to=$3 sequences=$4 line
+  crashed=1
+  instance "$template" ext4
+  worker_env "$from" "$to" "$5"
+  bundle
+  server_start "$test_name-old" "$from"
+  query "$test_name-old" "$from" app "create unlogged table cache(k text primary key, v text, h text);
+    insert into cache select i, (select string_agg(md5((i * j)::text), '') from generate_series(1, 200) j), md5(i::text) from generate_series(1, 500) i;
+    create index on cache using gin (to_tsvector('simple', h)); create unlogged table bare(i int);
+    create table item_ids as select id from items"
+  if ((sequences)); then query "$test_name-old" "$from" app "create unlogged sequence drawn start 7; select nextval('drawn'), nextval('drawn')"; fi
+  before=$(facts "$test_name-old" "$from")
+  worker
+  event prepared > /dev/null
+  cat "$scripts/sql.sh" "$scripts/observe.sh" > "$vol/observe.sh"
+  pod_exec "$test_name-old" PGDATA="$data" sh /vol/observe.sh before "${workdir/#"$vol"//vol}/r1" counts
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  in_use "$from"
+  pod_kill "$test_name-up"
+  fresh
+  worker
+  line=$(event recovering 60)
+  is "$(member "$line" state)" 6 state
+  result=$(event result 60)
+  is "$(member "$result" outcome)" upgraded outcome
+  is "$(member "$result" crashed)" true crashed
+  same_facts "$test_name-new" "$to" "$before"
+  line=$(compared counts writers=no '' 1 | tail -n 1)
+  is "$(jq -c .differences <<< "$line")" 0 differences
+  is "$(jq -c '[.emptied.tables, .emptied.sequences]' <<< "$line")" "[2,$sequences]" emptied
+  is "$(jq -c '[.emptied.first[] | .kind + " " + .database + " " + .object]' <<< "$line")" \
+    "[\"table app public.cache\",\"table app public.scratch\"$( ((!sequences)) || echo ',"sequence app public.drawn"')]" names
+  # Rows are not counted at this level, but blocks tell.
+  is "$(compared quick writers=unknown '' 1 | jq -c 'select(.event == "verified") | [.differences, .emptied.tables]')" '[0,2]' quick
+  if [[ $5 != dump ]]; then
+    # Without the listing of the stopped directory, the files of indexes and TOAST tables are compared with the observation.
+    mv "$workdir/r1/sizes" "$workdir/r1/sizes.kept"
+    is "$(compared counts writers=no '' 1 | jq -c 'select(.event == "verified").differences')" 0 'differences without sizes'
+    is "$(compared counts writers=no '' 0 | jq -r 'select(.event == "difference") | .kind' | sort -u | paste -sd' ')" \
+      "index rows $( ((!sequences)) || echo 'sequence value ')table toast toast index" kinds
+    mv "$workdir/r1/sizes.kept" "$workdir/r1/sizes"
+  fi
+  # Where nobody was killed, the same is a loss; and so are other rows than before.
+  is "$(compared counts writers=no '' 0 | jq -c 'select(.event == "verified") | [.differences, .emptied]')" "[$((2 + sequences)),null]" 'not crashed'
+  query "$test_name-new" "$to" app "insert into scratch values (2), (3); update items set name = 'other' where id = 1; truncate item_ids"
+  line=$(compared counts writers=no '' 1)
+  grep -q '"rows".*public.scratch.*"before" : {"rows": 1}, "after" : {"rows": 2}' <<< "$line"
+  grep -q '"rows".*public.item_ids' <<< "$line"
+  is "$(tail -n 1 <<< "$line" | jq -c '[.emptied.first[] | select(.object == "public.scratch")]')" '[]' 'not empty'
 }
 
 # The server restarts after the death of one of its processes, unless it is told not to: nothing would tell of the loss.
@@ -284,6 +341,9 @@ process_dies() {
 }
 
 t 'asked to end in the middle of pg_upgrade' terminated
+t 'killed in the middle of pg_upgrade, unlogged tables are told' cut_off v13 13 17 0 link
+t 'killed in the middle of pg_upgrade, unlogged sequences are told' cut_off v15 15 17 1 copy
+t 'killed in the middle of a dump, unlogged tables are told' cut_off v13 13 17 0 dump
 t 'asked to end while programs are copied' bundle_ends
 t 'asked to end while the old server recovers' recovery_ends
 t 'a process of the old server dies in the middle of pg_upgrade' process_dies
