@@ -281,10 +281,10 @@ probe() {
   instance v13 "$1"
   worker_env 13 17 link
   bundle
-  find "$vol" | sort > "$base/before"
+  find "$vol" | sort > "$base/logs/$test_name.before"
   pod_start "$test_name-up" 17 "${shell_command[@]}" /scripts/probe.sh
   event done > /dev/null
-  find "$vol" | sort | diff "$base/before" -
+  find "$vol" | sort | diff "$base/logs/$test_name.before" -
   jq -es 'length == 7' < "$base/pods/$test_name-up/out" > /dev/null || jq -c .event < "$base/pods/$test_name-up/out"
   is "$(member "$(event target)" major)" 17
   is "$(member "$(event target)" 'version_num / 10000 | floor')" 17
