@@ -230,3 +230,42 @@ fn state_tone(state: RunState) -> Tone {
         RunState::Cleaned | RunState::Resumed => Tone::Dim,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::testing;
+    use crate::record::Asked;
+
+    #[test]
+    fn a_crash_is_told_by_what_it_emptied_and_on_the_way_back_by_itself() {
+        let instance = testing::input().instance;
+        let at = Timestamp::UNIX_EPOCH;
+        let mut record = Record::new("r".into(), Asked::default(), "me".into(), at, instance);
+        record.result = Some(json!({"outcome": "failed", "back": true}));
+        assert_eq!(warnings(&record), [""; 0]);
+        record.result = Some(json!({"outcome": "failed", "back": true, "crashed": true}));
+        assert_eq!(warnings(&record), [worker::CRASHED]);
+        let verdict = |emptied: Value| {
+            json!({"event": "verified", "level": "quick", "writers": "no", "sizes": true, "from": "13", "to": "17", "sameSystem": false,
+                "checked": {"databases": 1, "roles": 1, "relations": 1, "sequences": 0, "bytes": 0}, "differences": 0, "emptied": emptied, "ms": 1})
+        };
+        // A server without unlogged tables has lost nothing.
+        record.observed = vec![verdict(json!({"tables": 0, "sequences": 0, "first": []}))];
+        assert_eq!(warnings(&record), [""; 0]);
+        let lost = json!([{"kind": "table", "database": "app", "object": "public.scratch"}]);
+        record.observed = vec![verdict(json!({"tables": 1, "sequences": 0, "first": lost}))];
+        let report = RunReport {
+            record: &record,
+            now: at,
+            requests: 0,
+        };
+        let told = "unlogged tables were emptied, as PostgreSQL does after a crash: public.scratch in database app";
+        assert_eq!(report.json()["warnings"], json!([told]));
+        assert_eq!(
+            report.json()["observed"][0]["emptied"]["first"][0]["object"],
+            "public.scratch"
+        );
+        assert!(format!("{:?}", report.tables(false)).contains(told));
+    }
+}

@@ -9,6 +9,7 @@ use crate::facts::instance::{InstanceFacts, ObjectId};
 use crate::k8s::names;
 use crate::plan;
 use crate::record::{Asked, Record, RunState};
+use crate::steps::worker;
 
 use super::Session;
 
@@ -139,8 +140,13 @@ pub(super) async fn execute_or_back(session: &Session, run: &mut Run, lease: &Le
                     ) + if side.online { "" } else { " on it" }
                 }
                 None => format!(
-                    "the old server (PostgreSQL {}) is running again with all of its data, and what was stopped is back",
-                    acting.record.upgrade.as_ref().map_or(0, |u| u.from)
+                    "the old server (PostgreSQL {}) is running again with all of its data{}, and what was stopped is back",
+                    acting.record.upgrade.as_ref().map_or(0, |u| u.from),
+                    if worker::crashed(acting.record) {
+                        " but that of unlogged tables"
+                    } else {
+                        ""
+                    }
                 ),
             };
             let exit = if failure.exit == Exit::Interrupted {

@@ -37,13 +37,25 @@ pub(super) async fn from_archive(acting: &mut Acting<'_>) -> Result<String> {
         acting.worker = Some(worker);
         let event = event?;
         if event["reason"] != "not_owner" {
+            keep_crash(acting, &event);
             return expect_back(&event);
         }
         // It holds the volume's lock.
         pod::release(acting, &name).await?;
     }
     let result = Errand::new("back").run(acting).await?.last;
+    keep_crash(acting, &result);
     expect_back(&result)
+}
+
+/// An upgrade that was broken off has left no result that tells of a crash; the way back finds it.
+fn keep_crash(acting: &mut Acting<'_>, event: &Value) {
+    if event["crashed"] != true || worker::crashed(acting.record) {
+        return;
+    }
+    acting.ui.warn(worker::CRASHED);
+    let result = acting.record.result.get_or_insert_with(|| event.clone());
+    result["crashed"] = true.into();
 }
 
 /// The worker's last word about going back.

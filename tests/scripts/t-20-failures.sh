@@ -322,6 +322,27 @@ cut_off() {
   is "$(tail -n 1 <<< "$line" | jq -c '[.emptied.first[] | select(.object == "public.scratch")]')" '[]' 'not empty'
 }
 
+# Nothing is compared on the way back, so the result alone tells.
+cut_off_twice() {
+  crashed=1
+  live link
+  ctl arm 60 > /dev/null
+  server_stop "$test_name-old"
+  in_use 13
+  pod_kill "$test_name-up"
+  fresh
+  worker
+  event pg_upgrade > /dev/null
+  in_use 13
+  pod_kill "$test_name-up"
+  fresh
+  worker
+  result=$(event result 60)
+  is_back "$result"
+  is "$(member "$result" reason)" interrupted reason
+  is "$(member "$result" crashed)" true crashed
+}
+
 # The server restarts after the death of one of its processes, unless it is told not to: nothing would tell of the loss.
 process_dies() {
   crashed=1
@@ -346,6 +367,7 @@ t 'killed in the middle of pg_upgrade, unlogged sequences are told' cut_off v15 
 t 'killed in the middle of a dump, unlogged tables are told' cut_off v13 13 17 0 dump
 t 'asked to end while programs are copied' bundle_ends
 t 'asked to end while the old server recovers' recovery_ends
+t 'killed in the middle of pg_upgrade again, goes back and says so' cut_off_twice
 t 'a process of the old server dies in the middle of pg_upgrade' process_dies
 t 'restore fails, link goes back' fails_in_restore link
 t 'restore fails, data directory is the mount' fails_in_restore copy nested
