@@ -64,12 +64,23 @@ whole_snapshot() {
   fi
 }
 
+# told_crash: the copy is of a moment at which a server ran, the user's or pg_upgrade's old one. Its recovery empties what is
+# unlogged; such a relation has an initialization fork.
+told_crash() {
+  if [ -n "$(find "$DATA/base" "$DATA"/pg_tblspc/*/ -name '*_init' 2>/dev/null | head -n 1)" ]; then
+    mkdir -p "$snap_work"
+    : >"$snap_work/crashed"
+  fi
+}
+
 # try_snapshot: the old server starts on it and stops cleanly.
 try_snapshot() {
   if [ -e "$DATA/postgresql.auto.conf.aside" ]; then mv -f "$DATA/postgresql.auto.conf.aside" "$DATA/postgresql.auto.conf"; fi
   control_read "$OLD_BIN" "$DATA" || refuse snapshot_unusable "its control data cannot be read"
   old_conf >"$BOX/old.conf"
   chmod 0700 "$DATA"
+  control_state "$DATA" || STATE=
+  if [ "$STATE" != 1 ] || [ "$CRASHED" = 1 ]; then told_crash; fi
   # Settings of the user may name what does not exist here.
   if [ -e "$DATA/postgresql.auto.conf" ]; then mv "$DATA/postgresql.auto.conf" "$DATA/postgresql.auto.conf.aside"; fi
   try_ok=1
@@ -195,6 +206,8 @@ adopt() {
     chmod 0700 "$DATA"
     sync "$DATA"
     printf '\n' >>"$JOURNAL"
+    CRASHED=0
+    if [ -e "$snap_work/crashed" ]; then CRASHED=1; fi
     result "\"outcome\":\"restored\",\"back\":true,\"clean\":true,\"failed\":\"$WORK/$ADOPT_FAILED\"" adopted
     adopt_note entered
     rmdir "$restored" 2>/dev/null || :

@@ -115,6 +115,11 @@ pub(super) async fn from_snapshot(
     };
     let result = errand.run(acting).await?.last;
     expect_back(&result)?;
+    let mut note = String::new();
+    if result["crashed"] == true {
+        "its unlogged tables are empty".clone_into(&mut note);
+        acting.ui.warn(format!("VolumeSnapshot {snapshot} is of a moment at which a server ran on the data: PostgreSQL has recovered them and emptied the unlogged tables, as after any crash"));
+    }
     // The claim was made by this step alone and its content is on the data volume now.
     let api = acting.k8s.api::<PersistentVolumeClaim>();
     if let Err(error) = delete_own(&api, claim_name).await {
@@ -122,7 +127,7 @@ pub(super) async fn from_snapshot(
             "PersistentVolumeClaim {claim_name} is left behind: {error}"
         ));
     }
-    Ok(String::new())
+    Ok(note)
 }
 
 /// Removes run directories from the volume by a pod beside the server.

@@ -151,6 +151,7 @@ adopt_before() {
   bundle
   pod_start "$test_name-up" "$to" true
   adopt_pod
+  is "$(member "$result" crashed)" true 'unlogged tables are told'
   is "$(find "$host" -perm /077 -print -quit)" '' modes
 }
 
