@@ -398,7 +398,7 @@ as_guest() {
   new_query postgres "alter system set log_statement = 'all'"
   new_query postgres "select pg_reload_conf()"
   local guest=kubectl_pg_upgrade_0123abcd out=$base/pods/$test_name-up/out i
-  local -a told=(PGUP_NEW_GUEST="$guest" PGUP_KEYS=/work/mem "PGUP_MAPS=postgres=ad min")
+  local -a told=(PGUP_NEW_GUEST="$guest" "PGUP_KEYS=$box/mem" "PGUP_MAPS=postgres=ad min")
   side_env move "${told[@]}"
   rm "$base/pods/$test_name-up/plan/login/new/password"
   mkdir -p "$base/pods/$test_name-up$box/mem"
