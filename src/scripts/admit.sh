@@ -17,3 +17,8 @@ COMMENT ON ROLE $ROLE IS 'of kubectl pg-upgrade, for the time of one load';
 COMMIT;
 SQL
 ) || refuse not-admitted "$said"
+# Those of pods that have ended, whose client was gone by then. They can do nothing (guest.sh), and one more or less hinders nobody.
+# shellcheck disable=SC2086
+$PGUP_AS "$PSQL" -XAtqw >/dev/null 2>&1 <<'SQL' || :
+SELECT format('DROP ROLE IF EXISTS %I', rolname) FROM pg_roles WHERE rolname ~ '^kubectl_pg_upgrade_[0-9a-f]{8}$' AND NOT rolcanlogin \gexec
+SQL

@@ -127,11 +127,9 @@ pub(super) async fn dismiss(k8s: &K8s, server: &NewServer, pod: &str) -> Result<
         }
     };
     dropped.await.map_err(|failure: Failure| {
-        failure
-            .context(format!(
-                "role {role} is left in {server}, where it can do nothing"
-            ))
-            .hint(format!("drop it there: DROP ROLE {role}"))
+        failure.context(format!(
+            "role {role} is left in {server}, and nobody knows its password any more; drop it there: DROP ROLE {role}"
+        ))
     })
 }
 

@@ -286,7 +286,7 @@ pub(super) async fn release(acting: &mut Acting<'_>, name: &str) -> Result<Strin
         && let Err(failure) = guest::dismiss(acting.k8s, &side.new, name).await
     {
         // The service does not depend on it.
-        acting.ui.warn(failure.to_string());
+        acting.ui.warn(format!("{:#}", failure.error));
     }
     Ok(String::new())
 }

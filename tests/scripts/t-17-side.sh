@@ -403,8 +403,12 @@ as_guest() {
   rm "$base/pods/$test_name-up/plan/login/new/password"
   mkdir -p "$base/pods/$test_name-up$box/mem"
   chown "$uid:$uid" "$base/pods/$test_name-up$box/mem"
+  # Of pods that are gone without a client: one that has ended, and one that may still be at work.
+  new_query postgres "create role kubectl_pg_upgrade_00000000; create role kubectl_pg_upgrade_11111111 login superuser"
   pod_start "$test_name-up" 17 sh /scripts/side.sh
   admit
+  is "$(new_query postgres "select string_agg(rolname, ' ' order by rolname) from pg_roles where rolname ~ 'kubectl'")" "$guest kubectl_pg_upgrade_11111111" 'roles of others'
+  new_query postgres 'drop role kubectl_pg_upgrade_11111111'
   # Asked again, as by a client that has died since.
   admit
   for ((i = 0; i < 1500; i++)); do said "$out" '"name":"load"' && break; nap 0.02; done
