@@ -157,9 +157,11 @@ pub(super) fn tell(session: &Session, run: &Run) {
             ));
         }
         (RunState::Loaded, false) => {
-            let (switch, leads) = match side.new {
-                NewServer::Workload { .. } => ("--switch and ", " and leads the Services to it"),
-                NewServer::Secret { .. } => ("", ""),
+            let (switch, leads) = match &side.new {
+                NewServer::Workload { workload, .. } if workload.namespace == target.namespace => {
+                    ("--switch and ", " and leads the Services to it")
+                }
+                _ => ("", ""),
             };
             ui.say(format!(
                 "{} holds everything that {target} held, whose clients are back on it: what they write from now on is only there. The same command with {switch}--reset-target={} loads it anew{leads}.",

@@ -226,8 +226,11 @@ fn a_server_of_another_namespace_lets_the_pod_in_without_its_password() {
         .plugin(&format!("run {load} --switch -y"))
         .exits(3)
         .says("only leads to pods of its own namespace");
-    space.plugin(&format!("run {load} -y")).exits(0);
-    assert_eq!(new.sql("postgres", roles), "0");
+    let done = space.plugin(&format!("run {load} -y")).exits(0);
+    // What it says to type next works.
+    assert!(!done.err.contains("--switch"), "{done}");
+    let done = done.says("--reset-target=pg");
+    assert_eq!(new.sql("postgres", roles), "0", "{done}");
     let held = "SELECT count(*), md5(string_agg(c::text, ',' ORDER BY id)) FROM customers c";
     assert_eq!(new.sql("plain", held), pg.sql("plain", held));
     space.plugin(&format!("run {load} -y")).exits(3);
