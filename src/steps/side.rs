@@ -379,6 +379,9 @@ pub(crate) async fn look(
     let events: Result<Vec<Value>> = followed.await;
     pod::remove(k8s, carrier.name).await?;
     let dismissed = guest::dismiss(k8s, &carrier.side.new, carrier.name).await;
-    let events = events?;
+    let events = events.map_err(|failure| match dismissed {
+        Ok(()) => failure.hint("nothing was changed"),
+        Err(_) => failure,
+    })?;
     dismissed.map(|()| events)
 }
