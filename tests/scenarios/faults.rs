@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{App, Instance, LIMIT, Space, assert_same, eventually, own_cluster};
+use crate::support::{App, Cli, Instance, LIMIT, Space, assert_same, eventually, own_cluster};
 
 #[test]
 fn a_new_server_that_refuses_to_start_ends_with_the_old_one_up() {
@@ -199,6 +199,14 @@ fn the_upgrade_pod_is_deleted_by_somebody_in_the_middle_of_pg_upgrade() {
     assert_same(&before, &pg.fingerprint());
 }
 
+/// An upgrade by link whose old server has just been stopped, and its pod.
+fn in_outage(space: &Space) -> (Cli, String) {
+    let mut cli = space.start("run statefulset/pg --to 17 --transfer link -y");
+    cli.wait_for("done     stop the old server");
+    let pod = space.kubectl("get pods -l app.kubernetes.io/managed-by=kubectl-pg-upgrade -o name");
+    (cli, pod)
+}
+
 #[test]
 fn the_worker_is_killed_in_the_middle_of_pg_upgrade_and_goes_on() {
     if !own_cluster("ending a process of the node") {
@@ -208,9 +216,7 @@ fn the_worker_is_killed_in_the_middle_of_pg_upgrade_and_goes_on() {
     let pg = space.install(&Instance::library("library-statefulset", 13));
     pg.seed();
     let before = pg.fingerprint();
-    let mut cli = space.start("run statefulset/pg --to 17 --transfer link -y");
-    cli.wait_for("done     stop the old server");
-    let pod = space.kubectl("get pods -l app.kubernetes.io/managed-by=kubectl-pg-upgrade -o name");
+    let (cli, pod) = in_outage(&space);
     space.try_kubectl(
         &[
             "exec",
@@ -235,9 +241,7 @@ fn the_old_server_is_killed_under_pg_upgrade_and_its_unlogged_table_is_told() {
     let pg = space.install(&Instance::library("library-statefulset", 13));
     pg.seed();
     let before = pg.fingerprint();
-    let mut cli = space.start("run statefulset/pg --to 17 --transfer link -y");
-    cli.wait_for("done     stop the old server");
-    let pod = space.kubectl("get pods -l app.kubernetes.io/managed-by=kubectl-pg-upgrade -o name");
+    let (cli, pod) = in_outage(&space);
     // Once the server that pg_upgrade has started is in production: all processes but the container's first, as memory runs out.
     let kill = "old=$(find /vol -maxdepth 5 -type d -name old-13)
         until [ \"$(od -An -tu4 -j16 -N4 \"$old/global/pg_control\" | tr -d ' ')\" = 6 ]; do sleep 0.02; done
