@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+mod logs;
 mod objects;
 mod request;
 mod streams;
@@ -311,43 +312,6 @@ impl FakeApi {
     /// Names who plays controller: called after every write, outside of the lock.
     pub fn react(&self, reaction: impl Fn(&Self, &Change) + Send + Sync + 'static) {
         self.state().reaction = Some(Arc::new(reaction));
-    }
-
-    /// Adds a line to a container's log; `at` is its RFC 3339 time.
-    pub fn log(&self, pod: &str, container: &str, at: &str, text: &str) {
-        self.with_log(pod, container, |log| {
-            log.lines.push(Logged {
-                at: at.to_owned(),
-                text: text.to_owned(),
-            });
-        });
-    }
-
-    /// Followed logs of the container end after their last line.
-    pub fn end_log(&self, pod: &str, container: &str) {
-        self.with_log(pod, container, |log| log.ended = true);
-    }
-
-    /// The container is started again: its log becomes the previous one.
-    pub fn restart_log(&self, pod: &str, container: &str) {
-        self.with_log(pod, container, |log| {
-            log.previous = std::mem::take(&mut log.lines);
-            log.ended = false;
-        });
-    }
-
-    /// The next followed log of the container is cut after so many bytes.
-    pub fn cut_log(&self, pod: &str, container: &str, bytes: usize) {
-        self.with_log(pod, container, |log| log.cut = Some(bytes));
-    }
-
-    fn with_log(&self, pod: &str, container: &str, act: impl FnOnce(&mut Log)) {
-        act(self
-            .state()
-            .logs
-            .entry(format!("{pod}/{container}"))
-            .or_default());
-        self.ring();
     }
 
     /// Forgets all changes so far: a watch from before them gets 410.
