@@ -53,10 +53,13 @@ mod tests {
         );
         input.server.as_mut().unwrap().version = ServerVersion::new(15, 18);
         silent("release-round", &input);
-        input.target.as_mut().unwrap().version = ServerVersion::new(18, 1);
-        assert_eq!(
-            fires("release-round", &input)[0].severity,
-            Severity::Warning
-        );
+        for (from, to) in [((15, 18), (18, 1)), ((15, 21), (18, 7))] {
+            input.server.as_mut().unwrap().version = ServerVersion::new(from.0, from.1);
+            input.target.as_mut().unwrap().version = ServerVersion::new(to.0, to.1);
+            assert_eq!(
+                fires("release-round", &input)[0].severity,
+                Severity::Warning
+            );
+        }
     }
 }

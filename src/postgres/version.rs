@@ -159,11 +159,7 @@ impl ServerVersion {
 impl ServerVersion {
     /// Whether what this release writes stops the other one, neither as files nor as a dump of the other one's programs to be read.
     pub fn outruns(self, other: Self) -> bool {
-        let older = match (self.round(), other.round()) {
-            (Some(own), Some(others)) => others < own,
-            _ => false,
-        };
-        older && self.writes_attver()
+        self.writes_attver() && other.round().is_some() && !other.writes_attver()
     }
 }
 
@@ -476,6 +472,7 @@ mod tests {
         assert!(ServerVersion::new(17, 12).outruns(ServerVersion::new(17, 11)));
         assert!(!ServerVersion::new(17, 11).outruns(ServerVersion::new(18, 1)));
         assert!(!ServerVersion::new(17, 12).outruns(ServerVersion::new(18, 7)));
+        assert!(!ServerVersion::new(15, 21).outruns(ServerVersion::new(18, 7)));
     }
 
     #[test]

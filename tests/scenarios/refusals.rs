@@ -7,6 +7,23 @@ fn state(space: &Space) -> String {
     space.kubectl("get statefulsets,deployments,persistentvolumeclaims,configmaps,secrets -o jsonpath={range.items[*]}{.kind}/{.metadata.name}={.metadata.uid}{.spec}{\"\\n\"}{end}")
 }
 
+/// The version of 18 in the image, where it was released before the newest 15 and 17, those of November 2026. The suite that
+/// it is from moves on: from 18.7 on there is nothing to refuse, and the scenario ends with that.
+fn older_18(space: &Space, workload: &str, image: &str) -> Option<String> {
+    let found = space
+        .plugin(&format!("preflight {workload} --image {image} -o json"))
+        .json();
+    let version = found["to"].as_str().unwrap().to_owned();
+    let minor: u16 = version.strip_prefix("18.").unwrap().parse().unwrap();
+    if minor < 7 {
+        return Some(version);
+    }
+    eprintln!("skipped: {image} holds {version}, which knows what the newest minors write");
+    let findings = found["findings"].to_string();
+    assert!(!findings.contains("column-versions"), "{findings}");
+    None
+}
+
 #[test]
 fn newest_minors_cannot_go_to_an_older_round_of_18() {
     if !own_cluster("images of chosen minors") {
@@ -19,6 +36,9 @@ fn newest_minors_cannot_go_to_an_older_round_of_18() {
     space.apply(&new.manifest(&space.name, &space.password));
     space.kubectl("rollout status statefulset/new --timeout=180s");
     let before = state(&space);
+    let Some(newer) = older_18(&space, pg.target(), "docker.io/library/postgres:18") else {
+        return;
+    };
     space
         .plugin("preflight sts/pg --method side-by-side --target sts/new")
         .exits(3)
@@ -26,7 +46,7 @@ fn newest_minors_cannot_go_to_an_older_round_of_18() {
     space
         .plugin("preflight sts/pg --image docker.io/library/postgres:18")
         .exits(3)
-        .says("18.6")
+        .says(&newer)
         .says("column-versions")
         .says("release-round");
     // The dump is read by the new version's programs, which write the option out.
@@ -50,10 +70,14 @@ fn newest_bitnami_17_cannot_go_to_an_older_round_of_18() {
     let space = Space::new("roundsb");
     let pg = space.install(&Instance::bitnami("bitnami-statefulset", 17));
     pg.sql("postgres", "CREATE TABLE t AS SELECT 1 AS x");
+    let image = "docker.io/bitnamilegacy/postgresql:18";
+    let Some(newer) = older_18(&space, pg.target(), image) else {
+        return;
+    };
     space
-        .plugin("run --image docker.io/bitnamilegacy/postgresql:18 -y")
+        .plugin(&format!("run --image {image} -y"))
         .exits(3)
-        .says("18.6");
+        .says(&newer);
     assert_eq!(pg.major(), 17);
 }
 
