@@ -39,6 +39,8 @@ pub(super) async fn lead(
     let live = read().await?;
     let found = route(&live);
     if found == *to {
+        // A client that was killed may have changed it just now.
+        tokio::time::sleep(SPREAD).await;
         return Ok("already so".to_owned());
     }
     if found != *from {
