@@ -29,6 +29,13 @@ pub(super) fn remarks(ready: &Value) -> Vec<String> {
             removed.join(", ")
         ));
     }
+    let every = list(&ready["weak"]["settings"]);
+    if !every.is_empty() {
+        remarks.push(format!(
+            "settings of every role (ALTER ROLE ALL), which the new server's administrator cannot give, are left out: {}",
+            every.join(", ")
+        ));
+    }
     let roles = list(&ready["weak"]["roles"]);
     if !roles.is_empty() {
         remarks.push(format!(
@@ -133,10 +140,13 @@ mod tests {
             remarks(&json!({"md5": [], "removed": [], "weak": null})),
             [""; 0]
         );
-        let weak = json!({"roles": ["boss"], "grants": ["legacy in pg_monitor"]});
+        let weak =
+            json!({"roles": ["boss"], "grants": ["legacy in pg_monitor"], "settings": ["jit"]});
         let said = remarks(&json!({"weak": weak}));
         assert!(
-            said[0].contains("boss") && said[1].contains("legacy in pg_monitor"),
+            said[0].contains("jit")
+                && said[1].contains("boss")
+                && said[2].contains("legacy in pg_monitor"),
             "{said:?}"
         );
     }

@@ -8,7 +8,10 @@ use super::sql;
 use crate::error::{Exit, Failure, Result};
 use crate::k8s::K8s;
 
-const OBSERVE: &str = include_str!("../scripts/observe.sh");
+const OBSERVE: &str = concat!(
+    include_str!("../scripts/unlisted.sh"),
+    include_str!("../scripts/observe.sh")
+);
 const SCRATCH: &str = include_str!("../scripts/scratch.sh");
 const PLACE: &str = include_str!("../scripts/place.sh");
 /// Exact counts of large tables take their time.

@@ -39,6 +39,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("weak.sh", include_str!("../scripts/weak.sh")),
     ("again.sh", include_str!("../scripts/again.sh")),
     ("sql.sh", include_str!("../scripts/sql.sh")),
+    ("unlisted.sh", include_str!("../scripts/unlisted.sh")),
     ("observe.sh", include_str!("../scripts/observe.sh")),
     ("space.sh", include_str!("../scripts/space.sh")),
     ("ctl.sh", include_str!("../scripts/ctl.sh")),

@@ -3,7 +3,7 @@
 # slot keeps the write-ahead log that the copy needs. Slot and backup end with the session, whatever ends that.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-PGUP_OPTIONS='-c statement_timeout=0 -c lock_timeout=5s -c search_path=pg_catalog -c standard_conforming_strings=on -c client_min_messages=error -c row_security=off'
+PGUP_OPTIONS='-c lock_timeout=5s -c search_path=pg_catalog -c standard_conforming_strings=on -c row_security=off'
 PGUP_HELLO="SELECT current_setting('server_version_num'), current_setting('data_directory')"
 
 # begin fast|spread: the statements before the copy.

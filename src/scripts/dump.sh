@@ -96,8 +96,8 @@ dump_all() {
 }
 
 connect
-# As pg_upgrade does: each database in its own encoding, whose bytes need not be what it says.
-unset PGCLIENTENCODING
+# As under pg_upgrade: the bytes of each database, which need not be what its encoding says.
+PGCLIENTENCODING=SQL_ASCII
 find_dump
 find_spare
 pgup_until=$(($(date +%s) + PGUP_SECONDS))

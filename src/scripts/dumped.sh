@@ -1,5 +1,6 @@
 # A dump directory, and how it is told whole from truncated or changed. What lies in one:
 #   globals.sql   roles and settings by pg_dumpall, password hashes among them
+#   unlisted.sql  what pg_dumpall leaves out (unlisted.sh)
 #   OID.name      the name of a database, without a newline at the end
 #   OID/          the same database by pg_dump -Fd
 #   about.json    one line: format, from, by, system_identifier, superuser, at (ms), databases (oid, name, tables, bytes)

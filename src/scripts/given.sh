@@ -240,6 +240,7 @@ look() {
 from_old() {
   start_old || return 1
   on_old template1 pg_dumpall --globals-only -f "$WORK/globals.sql" -l template1 || return 1
+  unlisted "$WORK/unlisted.sql" || return 1
   : >"$WORK/create.sql"
   if [ -n "${PGUP_GIVEN_DATABASE:-}" ]; then
     on_old template1 psql -XAtq -v ON_ERROR_STOP=1 -v name="$PGUP_GIVEN_DATABASE" -f - >"$WORK/create.sql" <<'SQL' || return 1
@@ -351,6 +352,10 @@ load_given() {
     plain) load_plain ;;
     *) load_archives ;;
   esac || return 1
+  if [ -n "$globals" ]; then
+    load_unlisted "$WORK/unlisted.sql" || return 1
+    rm -f "$WORK/unlisted.sql"
+  fi
   rm -f "$WORK/create.sql"
   observe_on "$NEW" before quick >"$BOX/observed" || {
     cat "$BOX/observed"

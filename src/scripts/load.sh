@@ -10,14 +10,15 @@ OLD_PORT=50432 NEW_PORT=50433
 on_old() {
   on_database=$1 on_program=$2
   shift 2
-  env PGOPTIONS='-c default_transaction_read_only=on' PGHOST="$BOX/sock" PGPORT="$OLD_PORT" PGUSER="$SUPERUSER" PGDATABASE="$on_database" \
+  env PGOPTIONS='-c default_transaction_read_only=on -c statement_timeout=0 -c client_min_messages=warning' PGHOST="$BOX/sock" PGPORT="$OLD_PORT" PGUSER="$SUPERUSER" PGDATABASE="$on_database" \
     "$NEW_BIN/$on_program" "$@"
 }
 
 on_new() {
   on_database=$1 on_program=$2
   shift 2
-  env PGHOST="$BOX/sock" PGPORT="$NEW_PORT" PGUSER="$SUPERUSER" PGDATABASE="$on_database" "$NEW_BIN/$on_program" "$@"
+  env PGOPTIONS='-c default_transaction_read_only=off -c statement_timeout=0 -c client_min_messages=warning' PGHOST="$BOX/sock" PGPORT="$NEW_PORT" \
+    PGUSER="$SUPERUSER" PGDATABASE="$on_database" "$NEW_BIN/$on_program" "$@"
 }
 
 # ask DATABASE SQL: what the old cluster answers, unaligned.
@@ -25,6 +26,19 @@ ask() { on_old "$1" psql -XAtq -v ON_ERROR_STOP=1 -c "$2"; }
 
 # name_of OID: sets NAME to the name of an old database.
 name_of() { NAME=$(ask template1 "SELECT datname FROM pg_catalog.pg_database WHERE oid = $1"); }
+
+# unlisted FILE: what pg_dumpall leaves out of the old cluster, as statements.
+unlisted() { ask template1 "$(unlisted_sql)" >"$1"; }
+
+# load_unlisted FILE: after everything else, as these settings are for every session.
+load_unlisted() { [ ! -s "$1" ] || on_new template1 psql -Xq -v ON_ERROR_STOP=1 -f "$1"; }
+
+# dump_of DATABASE PROGRAM ARG...: what it writes is in the encoding of the database, as the dump says.
+dump_of() (
+  PGCLIENTENCODING=$(ask "$1" "SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()") || exit 1
+  export PGCLIENTENCODING
+  on_old "$@"
+)
 
 # dump_flags: sets ZIP to what this image's pg_dump was built with, the fastest first, and NO_SYNC to a flag or nothing.
 dump_flags() {
@@ -108,7 +122,8 @@ whole() {
 
 dump_all() {
   databases=$(ask template1 "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datname <> 'template0' ORDER BY oid") || return 1
-  on_old template1 pg_dumpall --globals-only -f "$DUMP/globals.sql" -l template1 || return 1
+  dump_of template1 pg_dumpall --globals-only -f "$DUMP/globals.sql" -l template1 || return 1
+  unlisted "$DUMP/unlisted.sql" || return 1
   dump_flags || return 1
   echo "Dumping roles and settings  ok"
   contents=
@@ -122,7 +137,7 @@ dump_all() {
     printf '%s' "$NAME" >"$DUMP/$oid.name"
     tables_of "$NAME" >"$BOX/tables" || return 1
     # shellcheck disable=SC2086 # a flag or nothing
-    on_old "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" $NO_SYNC -f "$DUMP/$oid" || return 1
+    dump_of "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" $NO_SYNC -f "$DUMP/$oid" || return 1
     whole "$DUMP/$oid" || return 1
     json "$NAME"
     contents="$contents${contents:+,}{\"oid\":$oid,\"name\":$JSON,\"tables\":$in_dump,\"bytes\":$(ask "$NAME" "SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE oid = $oid")}" || return 1
@@ -171,7 +186,8 @@ load_database() {
 
 load_all() {
   load_globals "$DUMP/globals.sql" || return 1
-  load_databases
+  load_databases || return 1
+  load_unlisted "$DUMP/unlisted.sql"
 }
 
 load_databases() {

@@ -17,7 +17,7 @@ failed() {
   exit 1
 }
 
-PGUP_OPTIONS='-c default_transaction_read_only=on -c statement_timeout=0 -c lock_timeout=5s -c search_path=pg_catalog -c standard_conforming_strings=on -c max_parallel_workers_per_gather=0 -c client_min_messages=error -c DateStyle=ISO -c TimeZone=UTC -c quote_all_identifiers=off -c row_security=off'
+PGUP_OPTIONS='-c default_transaction_read_only=on -c lock_timeout=5s -c search_path=pg_catalog -c standard_conforming_strings=on -c max_parallel_workers_per_gather=0 -c DateStyle=ISO -c TimeZone=UTC -c quote_all_identifiers=off -c row_security=off'
 PGUP_HELLO="SELECT pg_catalog.current_setting('server_version_num') UNION ALL $PGUP_DATABASES"
 
 # What exists once in a server.
@@ -48,12 +48,15 @@ SELECT json_build_object('k', 'role', 'o', encode(namesend(rolname), 'escape'), 
     ORDER BY s.setdatabase, c COLLATE "C") FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setrole = a.oid)))
 FROM pg_authid a WHERE oid >= 16384 OR oid = 10;
 
+SELECT json_build_object('k', 'settings', 'o', 'every role', 'v', json_build_object('settings', string_agg(split_part(c, '=', 1) || ':' || left(md5(c), 4), ' ' ORDER BY c COLLATE "C")))
+FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setrole = 0 AND s.setdatabase = 0 HAVING count(*) > 0;
+
 SELECT json_build_object('k', 'membership', 's', encode(namesend(g.rolname), 'escape'), 'o', encode(namesend(u.rolname), 'escape'), 'v', json_build_object('admin', bool_or(m.admin_option)))
 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles u ON u.oid = m.member WHERE u.oid >= 16384 OR u.oid = 10 OR g.oid >= 16384 GROUP BY g.rolname, u.rolname;
 
 SELECT json_build_object('k', 'tablespace', 'o', encode(namesend(spcname), 'escape'), 'v', json_build_object(
   'owner', encode(namesend(r.rolname), 'escape'), 'location', encode(textsend(pg_tablespace_location(t.oid)), 'escape'), 'options', array_to_string(spcoptions, ' ')))
-FROM pg_tablespace t JOIN pg_roles r ON r.oid = spcowner WHERE t.oid >= 16384;
+FROM pg_tablespace t JOIN pg_roles r ON r.oid = spcowner WHERE t.oid >= 16384 OR spcoptions IS NOT NULL;
 SQL
 }
 
@@ -428,6 +431,9 @@ prepare
 if [ "$pgup_what" = before ]; then
   observe "$pgup_part" "$pgup_level"
   keep observed-before
+  pgup_part=$(mktemp "$pgup_run/unlisted.XXXXXX") || failed write "no file could be made in $pgup_run"
+  unlisted_sql | PGCLIENTENCODING=SQL_ASCII run_psql >"$pgup_part" || failed unlisted "settings of every role could not be read; psql's message is above"
+  keep unlisted.sql
   summary "$pgup_run/observed-before"
   exit 0
 fi

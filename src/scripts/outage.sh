@@ -178,7 +178,8 @@ run_pg_upgrade() {
   case $TRANSFER in
     dump) dump_and_load >"$BOX/fifo" 2>&1 & ;;
     load) load_given >"$BOX/fifo" 2>&1 & ;;
-    *) "$NEW_BIN/pg_upgrade" "$@" >"$BOX/fifo" 2>&1 & ;;
+    # Settings of roles are for those who work with the databases.
+    *) PGOPTIONS='-c client_min_messages=warning -c statement_timeout=0 -c lock_timeout=0' "$NEW_BIN/pg_upgrade" "$@" >"$BOX/fifo" 2>&1 & ;;
   esac
   UPGRADE_PID=$!
   event "$MOVER" "\"attempt\":$ATTEMPTS,\"since_stop_ms\":$((UPGRADE_BEGIN - SEEN))"
@@ -349,6 +350,19 @@ install_conf() {
   if [ $# -gt 0 ]; then mv -f "$@" "$NEW/"; fi
 }
 
+# set_unlisted: what pg_dumpall leaves out, by a server that nobody reaches. Its complaints hold no statement.
+set_unlisted() {
+  case $TRANSFER in dump | load) return 0 ;; esac
+  [ -s "$WORK/unlisted.sql" ] || return 0
+  # What is set for template1 holds here, too.
+  set -- -c log_min_error_statement=panic -c lc_messages=C
+  {
+    echo 'SET default_transaction_read_only TO off;'
+    cat "$WORK/unlisted.sql"
+  } | "$NEW_BIN/postgres" --single -D "$NEW" ${UNSYNCED:+-F} "$@" template1 >/dev/null 2>"$BOX/unlisted.log" || echo "FATAL:  the server ended" >>"$BOX/unlisted.log"
+  if grep -E '(ERROR|FATAL|PANIC):' "$BOX/unlisted.log" >"$BOX/unlisted.err"; then return 1; fi
+}
+
 # finish: from pg_upgrade's end to the result.
 finish() {
   if [ "$CARRIED" != 1 ]; then
@@ -359,6 +373,11 @@ finish() {
   if [ "$TO" -ge 15 ] && [ "$TO" -lt 17 ]; then
     sync -f "$NEW"
     for entry in "$NEW"/pg_tblspc/*/; do if [ -d "$entry" ]; then sync -f "$entry"; fi; done
+  fi
+  if ! set_unlisted; then
+    tail_of "$BOX/unlisted.err" 5 1500
+    go_back settings "$TAIL"
+    return 0
   fi
   install_conf
   sync "$NEW"
@@ -417,6 +436,7 @@ upgraded_result() {
 
 # tidy: what can wait until the result is out.
 tidy() {
+  rm -f "$WORK/unlisted.sql"
   make_whole
   empty_trash
   rmdir "$NEW" 2>/dev/null || :

@@ -6,7 +6,7 @@
 observe_on() {
   observed_dir=$1 observed_what=$2
   shift 2
-  cat "${0%/*}/sql.sh" "${0%/*}/observe.sh" >"$BOX/observe.sh"
+  cat "${0%/*}/sql.sh" "${0%/*}/unlisted.sh" "${0%/*}/observe.sh" >"$BOX/observe.sh"
   PGDATA=$observed_dir POSTGRES_USER=$SUPERUSER sh "$BOX/observe.sh" "$observed_what" "$WORK" "$@" 2>"$BOX/observe.err"
 }
 

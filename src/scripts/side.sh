@@ -13,6 +13,8 @@ set -eu
 . "${0%/*}/dumped.sh"
 # shellcheck source=space.sh disable=SC1091
 . "${0%/*}/space.sh"
+# shellcheck source=unlisted.sh disable=SC1091
+. "${0%/*}/unlisted.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
 # shellcheck source=otherwise.sh disable=SC1091
@@ -78,6 +80,7 @@ login() {
 logins() {
   rm -rf "$KEYS"
   mkdir -m 0700 "$KEYS"
+  # shellcheck disable=SC2031 # load.sh has another one for a single program
   export PGAPPNAME=kubectl-pg-upgrade PGCONNECT_TIMEOUT=10 PGCLIENTENCODING=UTF8
   login old
   OLD_HOST=$HOST OLD_PORT=$PORT OLD_USER=$LOGIN_USER OLD_TLS=$TLS
@@ -112,14 +115,13 @@ on_old() {
     # That of a database itself is not pg_restore's to leave out.
     pg_dump) set -- ${PGUP_NO_TABLESPACES:+--no-tablespaces} "$@" ;;
   esac
-  # The dump has each database's own encoding.
-  to_old "$on_database" env -u PGCLIENTENCODING "$NEW_BIN/$on_program" -w "$@"
+  to_old "$on_database" "$NEW_BIN/$on_program" -w "$@"
 }
 
 on_new() {
   on_database=$1 on_program=$2
   shift 2
-  to_new "$on_database" env -u PGCLIENTENCODING "$NEW_BIN/$on_program" -w "$@"
+  to_new "$on_database" "$NEW_BIN/$on_program" -w "$@"
 }
 
 ask() { to_old "$1" "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -c "$2"; }
@@ -156,7 +158,8 @@ observe_side() (
   # shellcheck source=sql.sh disable=SC1091
   . "$SCRIPTS/sql.sh"
   connect() {
-    PGOPTIONS=$PGUP_OPTIONS PGUP_WHY=
+    session_options
+    PGUP_WHY=
     try_login || refuse no-login "$PGUP_WHY"
   }
   PGUP_DATABASES=$(printf '%s' "$PGUP_DATABASES" | sed "s/WHERE datallowconn/& AND $OPEN/")
@@ -301,7 +304,8 @@ exec 2>>"$BOX/errors"
 FIRST=template1 FIRST_NEW=template1
 trap 'ended $?' EXIT
 trap 'exit 143' TERM INT
-for PSQL in "$(command -v psql || :)" /opt/bitnami/postgresql/bin/psql /usr/lib/postgresql/*/bin/psql; do
+# Debian's psql in the PATH is a Perl script, which takes longer than what it is asked.
+for PSQL in /usr/lib/postgresql/"${PG_MAJOR-}"*/bin/psql /opt/bitnami/postgresql/bin/psql "$(command -v psql || :)"; do
   if [ -x "$PSQL" ]; then break; fi
 done
 [ -x "$PSQL" ] || refuse no_psql "the image has no psql"

@@ -119,6 +119,10 @@ try_user() {
   return 1
 }
 
+# Sets PGOPTIONS: those of PGUP_OPTIONS, behind what keeps settings of roles and databases from mixing messages into what is
+# read and from cutting short what takes its time.
+session_options() { PGOPTIONS="-c client_min_messages=error -c statement_timeout=0 $PGUP_OPTIONS"; }
+
 # Connects as a superuser, else as whoever gets in, or ends the script. PGUP_HELLO is the first statement.
 connect() {
   PGPORT_ASKED=${PGPORT-}
@@ -128,7 +132,7 @@ connect() {
   PGAPPNAME=kubectl-pg-upgrade
   PGCONNECT_TIMEOUT=5
   PGCLIENTENCODING=UTF8
-  PGOPTIONS=$PGUP_OPTIONS
+  session_options
   LC_ALL=C
   find_psql
   find_socket

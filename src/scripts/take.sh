@@ -8,6 +8,8 @@ set -eu
 . "${0%/*}/lib.sh"
 # shellcheck source=dumped.sh disable=SC1091
 . "${0%/*}/dumped.sh"
+# shellcheck source=unlisted.sh disable=SC1091
+. "${0%/*}/unlisted.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
 # shellcheck source=login.sh disable=SC1091
@@ -39,7 +41,7 @@ login() {
 on_old() {
   on_database=$1 on_program=$2
   shift 2
-  env PGOPTIONS='-c default_transaction_read_only=on -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off' \
+  env PGOPTIONS='-c default_transaction_read_only=on -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off -c client_min_messages=warning' \
     PGAPPNAME=kubectl-pg-upgrade PGCONNECT_TIMEOUT=10 PGHOST="$PGUP_HOST" PGPORT="$PGUP_PORT" PGUSER="$SUPERUSER" PGPASSFILE="$KEYS" \
     PGDATABASE="$on_database" "$NEW_BIN/$on_program" -w "$@"
 }

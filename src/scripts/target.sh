@@ -198,6 +198,17 @@ clear_target() {
   FIRST_NEW=template1
 }
 
+# load_settings: those of every role, but for what the new version does not know. Only a superuser may.
+load_settings() {
+  [ -z "$WEAK" ] || return 0
+  grep '^ALTER ROLE ALL ' "$DUMP/unlisted.sql" >"$BOX/every.sql" || return 0
+  while IFS= read -r setting; do
+    grep -vF -e "ALTER ROLE ALL SET $setting TO " "$BOX/every.sql" >"$BOX/every.less" || :
+    mv "$BOX/every.less" "$BOX/every.sql"
+  done <"$BOX/removed"
+  load_unlisted "$BOX/every.sql"
+}
+
 # load_target: the dump into the marked target.
 load_target() {
   filter_globals >"$BOX/globals.sql" || return 1
@@ -205,6 +216,7 @@ load_target() {
   weak_roles || return 1
   load_databases || return 1
   weak_done || return 1
+  load_settings || return 1
   each_map map_role || return 1
   set_passwords || return 1
   ask_new "$FIRST_NEW" "SET synchronous_commit = on; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || return 1
@@ -270,7 +282,8 @@ list_changes() {
     [ -f "$password_file" ] || continue
     printf '/^{"k" : "role", "o" : %s, /s/"password" : "[a-z0-9]*"/"password" : "scram"/\n' "$(encoded "${password_file##*/}" | plain_text)" >>"$BOX/left-old.sed"
   done
-  printf '%s\n' '{"k" : "tablespace", ' | tee -a "$BOX/left-old" >>"$BOX/left-new"
+  # The target may have had settings of every role before, which stay.
+  printf '%s\n' '{"k" : "tablespace", ' '{"k" : "settings", ' | tee -a "$BOX/left-old" >>"$BOX/left-new"
   if [ -n "${PGUP_NO_TABLESPACES:-}" ]; then
     printf '%s\n' 's/"tablespace" : "\([^"\\]\|\\.\)*"/"tablespace" : null/' | tee -a "$BOX/left-old.sed" >>"$BOX/left-new.sed"
   fi

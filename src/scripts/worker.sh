@@ -17,6 +17,8 @@ set -eu
 . "${0%/*}/outage.sh"
 # shellcheck source=dumped.sh disable=SC1091
 . "${0%/*}/dumped.sh"
+# shellcheck source=unlisted.sh disable=SC1091
+. "${0%/*}/unlisted.sh"
 # shellcheck source=load.sh disable=SC1091
 . "${0%/*}/load.sh"
 # shellcheck source=otherwise.sh disable=SC1091

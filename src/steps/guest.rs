@@ -18,7 +18,7 @@ use crate::record::NewServer;
 pub(super) const ASKS: &str = "guest";
 
 const ADMIT: &str = include_str!("../scripts/admit.sh");
-const DISMISS: &str = "PGUP_OPTIONS= PGUP_HELLO=\"DROP ROLE IF EXISTS $ROLE\"\nconnect";
+const DISMISS: &str = "PGUP_OPTIONS='-c default_transaction_read_only=off -c lock_timeout=30s' PGUP_HELLO=\"DROP ROLE IF EXISTS $ROLE\"\nconnect";
 /// Longest time for one statement in the server's container.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Attempts to run a statement there: the way to the container may be cut for a moment, and in its last one a pod changes its role.

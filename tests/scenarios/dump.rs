@@ -7,6 +7,7 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
     let space = Space::restricted("dump");
     let pg = space.install(&Instance::bitnami("bitnami-statefulset", 13).class("ext4-nosnap"));
     pg.seed_hostile();
+    pg.set_for_everybody();
     // pg_upgrade refuses columns of regproc. Columns after a dropped one get other numbers, extensions their new version.
     pg.sql(
         "plain",

@@ -60,6 +60,7 @@ fn the_old_version_is_scaled_up_in_the_middle_of_pg_upgrade() {
     let space = Space::new("scaledup");
     let pg = space.install(&Instance::library("library-statefulset", 13));
     pg.seed_hostile();
+    pg.set_for_everybody();
     let before = pg.fingerprint();
     let mut cli = space.start("run statefulset/pg --to 17 --transfer link -y");
     cli.wait_for("done     stop the old server");

@@ -15,6 +15,7 @@ fn a_rehearsal_tells_the_outage_and_leaves_nothing() {
     let space = Space::new("rehearse");
     let pg = space.install(&Instance::library("library-statefulset", 13));
     pg.seed_hostile();
+    pg.set_for_everybody();
     let before = pg.fingerprint();
     let line = "rehearse statefulset/pg --to 17";
     let report = space.plugin(&format!("{line} -o json")).exits(0).json();

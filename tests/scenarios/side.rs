@@ -212,6 +212,8 @@ fn a_server_of_another_namespace_lets_the_pod_in_without_its_password() {
     let pg = space.install(&Instance::library("library-statefulset", OLDER_17));
     let new = there.install(&Instance::library("library-statefulset", 18));
     pg.seed();
+    pg.set_for_everybody();
+    new.set_for_everybody();
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'kubectl%'";
     let load = format!(
         "sts/pg --method side-by-side --target sts/pg.{} --to 18",

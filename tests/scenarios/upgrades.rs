@@ -54,6 +54,7 @@ fn bitnami_13_goes_to_17_by_clone_and_back_by_the_archive() {
     let space = Space::restricted("bitnami");
     let pg = space.install(&Instance::bitnami("bitnami-statefulset", 13).class("xfs"));
     pg.seed_hostile();
+    pg.set_for_everybody();
     let before = pg.fingerprint();
     pg.upgrades(17, "").says("clone");
     pg.sql("plain", WRITTEN_LATER);

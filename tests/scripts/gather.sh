@@ -55,6 +55,10 @@ for major in 13 18; do
   check "$major: trust, as root" reads 0 "$major"
   check "$major: trust, as a user that has no name" reads 1234 "$major"
   check "$major: a psql for each database says the same" eval 'reads 999 "$major" PGUP_EACH=1 && test "$(databases)" = $((${#names[@]} + 2))'
+  sql "$major" postgres < "$repository/tests/support/settings.sql" > /dev/null
+  check "$major: whatever every session is set to" eval 'reads 999 "$major" && test "$(databases)" = $((${#names[@]} + 2))'
+  LAB_ENV=(PGOPTIONS='-c default_transaction_read_only=off')
+  sql "$major" postgres -c 'ALTER ROLE ALL RESET ALL' 2> /dev/null
   LAB_ENV=(PGHOST=elsewhere.invalid PGPORT=1 PGUSER=nobody PGDATABASE=none PGOPTIONS=--nonsense PGSSLMODE=verify-full PGSERVICE=none PGPASSWORD=wrong)
   check "$major: libpq's variables of the container lead nowhere" reads 999 "$major"
   unset LAB_ENV

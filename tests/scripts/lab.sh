@@ -104,7 +104,7 @@ sql() {
 script() {
   local uid=$1 major=$2 name=$3
   shift 3
-  as "$uid" "$major" sh -c "$(cat "$scripts"/{sql,collations}.sh "$scripts/$name")" sh "$@"
+  as "$uid" "$major" sh -c "$(cat "$scripts"/{sql,collations,unlisted}.sh "$scripts/$name")" sh "$@"
 }
 
 # observed MAJOR NAME ARGUMENTS...: the script as USER_ID; verified keeps what it says as the last comparison.

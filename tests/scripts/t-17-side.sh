@@ -29,7 +29,7 @@ side_old() {
 }
 side_more="create role \"o'b\"\"r=\\ \$(id)\" createdb login password 'x' valid until '2040-01-01'; grant \"o'b\"\"r=\\ \$(id)\" to app with admin option;
   create database \"we ird=db 'x' \"\"q\"\" \\ \$(id)\" owner \"o'b\"\"r=\\ \$(id)\"; alter database app set work_mem = '6MB'; alter role app in database app set work_mem = '9MB';
-  alter role legacy set statement_timeout = '90s'; revoke connect on database app from public; comment on database app is 'of app'; grant pg_monitor to legacy"
+  alter role all set search_path = '\$user', 'a b', public; alter role all set \"app.x\" = 'ö '' \$(id)'; alter role legacy set statement_timeout = '90s'; revoke connect on database app from public; comment on database app is 'of app'; grant pg_monitor to legacy"
 
 # By the environment: psql takes quotes out of names that are arguments.
 old_query() { pod_exec "$test_name-old" env "PGDATABASE=$1" "$(bin "$from")/psql" -XAtq -v ON_ERROR_STOP=1 -U postgres -h /run/postgresql -p "$old_port" -f - <<< "$2"; }
@@ -316,7 +316,7 @@ weak_admin() {
   (($1 >= 16)) || grants=()
   admin='ad min' weak=("PGUP_MAPS=postgres=ad min=lender=cash")
   new_query postgres "create role cash"
-  old_query app "create role boss superuser bypassrls; grant boss to app; alter role legacy set log_statement = 'all'; grant legacy to postgres;
+  old_query app "create role boss superuser bypassrls; grant boss to app; alter role legacy set log_statement = 'all'; alter role all set work_mem = '7MB'; grant legacy to postgres;
     create extension hstore; alter table items owner to legacy; create schema theirs authorization app; create table theirs.lent as select '\"a\"=>\"b\"'::hstore as h;
     alter table theirs.lent owner to legacy; grant select on theirs.lent to boss; create function theirs.f() returns int language sql as 'select 1';
     alter function theirs.f() owner to \"o'b\"\"r=\\ \$(id)\"; alter default privileges for role app in schema theirs grant select on tables to legacy;
@@ -324,7 +324,7 @@ weak_admin() {
   (($1 < 16)) || weak_refused
   local said
   said=$(side ready look "${weak[@]}")
-  is "$(member "$said" 'removed | join(" ")') $(member "$said" 'weak.roles | join(" ")') $(member "$said" 'weak.grants | join(" ")')" "log_statement boss ${grants[*]}" 'what is said before'
+  is "$(member "$said" 'removed | join(" ")') $(member "$said" 'weak.roles | join(" ")') $(member "$said" 'weak.settings | join(" ")') $(member "$said" 'weak.grants | join(" ")')" "log_statement boss app.x search_path work_mem ${grants[*]}" 'what is said before'
   is "$(as_cloud postgres "$side_traces")" 0 'look writes nothing'
   side analyzed move "${weak[@]}" > /dev/null
   weak_carried

@@ -284,7 +284,7 @@ cut_off() {
   before=$(facts "$test_name-old" "$from")
   worker
   event prepared > /dev/null
-  cat "$scripts/sql.sh" "$scripts/observe.sh" > "$vol/observe.sh"
+  cat "$scripts/sql.sh" "$scripts/unlisted.sh" "$scripts/observe.sh" > "$vol/observe.sh"
   pod_exec "$test_name-old" PGDATA="$data" sh /vol/observe.sh before "${workdir/#"$vol"//vol}/r1" counts
   ctl arm 60 > /dev/null
   server_stop "$test_name-old"

@@ -130,10 +130,14 @@ pub(crate) struct Server<'a> {
     instance: Instance,
 }
 
-/// Finds the superuser and the password where the server's own container has them. $1 is the database. The address is not
+/// Finds the superuser and the password where the server's own container has them. $1 is the database. What the tests give
+/// every session (`settings.sql`) is not for their own ones. The address is not
 /// loopback's, on which entrypoints have a server for a moment before the real one.
 const PSQL: &str = r#"user=${POSTGRES_USER:-postgres} file=$POSTGRES_PASSWORD_FILE
 if [ -d /opt/bitnami/scripts ] || [ "$user" = app ]; then user=postgres file=${POSTGRES_POSTGRES_PASSWORD_FILE:-$file}; fi
+export PGOPTIONS='-c search_path=public -c client_min_messages=error -c default_transaction_read_only=off -c standard_conforming_strings=on -c DateStyle=ISO
+  -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex -c statement_timeout=0 -c lock_timeout=0 -c session_replication_role=origin
+  -c row_security=on -c password_encryption=scram-sha-256 -c backslash_quote=on -c xmloption=content -c quote_all_identifiers=off' PGCLIENTENCODING=UTF8
 export PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$file")}" PGUSER="$user" PGHOST=$(hostname -i) PGDATABASE="$1"
 PATH=/usr/lib/postgresql/$PG_MAJOR/bin:$PATH
 exec psql -XAtq -v ON_ERROR_STOP=1"#;
@@ -237,7 +241,13 @@ impl<'a> Server<'a> {
         self.sql("postgres", include_str!("seed.sql"));
     }
 
-    /// The same, and databases with hostile names: each costs every step of an upgrade its share.
+    /// Gives every session settings that break what relies on the usual ones.
+    #[track_caller]
+    pub(crate) fn set_for_everybody(&self) {
+        self.sql("postgres", include_str!("settings.sql"));
+    }
+
+    /// The same as [`Server::seed`], and databases with hostile names: each costs every step of an upgrade its share.
     #[track_caller]
     pub(crate) fn seed_hostile(&self) {
         self.seed();
