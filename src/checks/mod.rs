@@ -14,6 +14,7 @@ mod claim;
 mod claim_retention;
 mod claim_users;
 mod column_versions;
+mod commit_timestamps;
 mod data_directory_mode;
 mod data_directory_name;
 mod data_directory_owner;
@@ -132,6 +133,7 @@ pub const ALL: &[Check] = &[
     target_tag::CHECK,
     release_round::CHECK,
     column_versions::CHECK,
+    commit_timestamps::CHECK,
     newest_minor::CHECK,
     image_family::CHECK,
     libc_family::CHECK,

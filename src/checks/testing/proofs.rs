@@ -63,6 +63,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("claim-retention", CROWDED),
     ("claim-users", CROWDED),
     ("column-versions", Recorded("15-security", "17")),
+    ("commit-timestamps", ODD),
     ("data-directory-mode", ODD),
     (
         "data-directory-name",

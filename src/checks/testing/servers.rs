@@ -392,7 +392,11 @@ fn odd_places() {
         "set -e; mkdir -p \"$LAB/vol/data\" \"$LAB/vol/wal\"; mount -t tmpfs -o size=80m,nr_inodes=2000,uid=999,gid=999,mode=0700 tmpfs \"$LAB/vol/data\"
          chown 999:999 \"$LAB/vol/wal\"; root 17 > /dev/null; umount \"$LAB/root-17/vol\"; mount --rbind \"$LAB/vol\" \"$LAB/root-17/vol\"",
     );
-    started(&mut lab, "17", "--waldir=/vol/wal");
+    started(
+        &mut lab,
+        "17",
+        "--waldir=/vol/wal -c track_commit_timestamp=on",
+    );
     lab.run("chmod 0770 \"$LAB/vol/data\"");
     // Without the recorded image, whose volume has room.
     let found = run_all(&live_from(lab.facts("17", ""), 19), &[]);
@@ -400,6 +404,7 @@ fn odd_places() {
         &found,
         &[
             "free-space",
+            "commit-timestamps",
             "free-inodes",
             "wal-directory",
             "data-directory-mode",
