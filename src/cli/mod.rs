@@ -138,7 +138,12 @@ async fn dispatch(cli: Cli, ui: &Ui, out: &mut dyn Write) -> Result<Exit> {
         Command::Rehearse(args) => commands::rehearse::run(args, &session, out).await,
         Command::Run(args) => commands::run::run(args, &session, out).await,
         Command::Quiesce(args) => commands::quiesce::run(args, &session, out).await,
-        Command::Snapshot(args) => commands::snapshot::run(args, &session, out).await,
+        Command::Snapshot(args) => commands::snapshot::run(args, &session, out)
+            .await
+            .map_err(|failure| match cli.connect.as_user.as_deref() {
+                Some("dump") => failure.hint("--as names a user to impersonate, as with kubectl; a dump is made by --method dump"),
+                _ => failure,
+            }),
         Command::Upgrade(args) => commands::upgrade::run(args, &session, out).await,
         Command::Restore(args) => commands::restore::run(args, &session, out).await,
         Command::Resume(args) => commands::resume::run(args, &session, out).await,

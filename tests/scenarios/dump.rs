@@ -92,6 +92,10 @@ fn what_pg_upgrade_refuses_goes_by_dump_and_back_by_the_archive() {
         .exits(2)
         .says("--dump-claim 5Gi");
     space.apply("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: backups}, spec: {accessModes: [ReadWriteOnce], storageClassName: ext4-nosnap, resources: {requests: {storage: 1Gi}}}}");
+    space
+        .plugin("snapshot --as dump -y")
+        .exits(1)
+        .says("--method dump");
     let taken = "snapshot --method dump --dump-claim backups -o json -y";
     let mut first = space.start(taken);
     first.wait_for("started  dump the running server");
