@@ -2,7 +2,7 @@
 #   globals.sql   roles and settings by pg_dumpall, password hashes among them
 #   unlisted.sql  what pg_dumpall leaves out (unlisted.sh)
 #   OID.name      the name of a database, without a newline at the end
-#   OID/          the same database by pg_dump -Fd
+#   OID/          the same database by pg_dump -Fd, with lc_monetary = C
 #   about.json    one line: format, from, by, system_identifier, superuser, at (ms), databases (oid, name, tables, bytes)
 #   sizes         "BYTES NAME" of each of these files
 #   manifest      `sha256sum` of each file and of sizes; it comes last, so a dump that was not finished has none

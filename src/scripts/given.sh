@@ -339,23 +339,21 @@ load_given() {
   HELD=$WORK/held GIVEN=${PGUP_GIVEN:?}
   read -r KIND PACKED <"$HELD/kind" || return 1
   globals=
+  # Who has made another dump had a locale of his own.
+  [ "$KIND" = ours ] || READ_BACK=${READ_BACK#"$WRITTEN"}
   if [ "$KIND" != ours ] && { [ "$KIND" != plain ] || [ "$(sum roles)" = 0 ]; }; then
     from_old || return 1
     globals=$WORK/globals.sql
   fi
   start_loading || return 1
   if [ -n "$globals" ]; then
-    load_globals "$globals" || return 1
-    rm -f "$globals"
+    load_globals "$globals" && load_unlisted "$WORK/unlisted.sql" || return 1
+    rm -f "$globals" "$WORK/unlisted.sql"
   fi
   case $KIND in
     plain) load_plain ;;
     *) load_archives ;;
   esac || return 1
-  if [ -n "$globals" ]; then
-    load_unlisted "$WORK/unlisted.sql" || return 1
-    rm -f "$WORK/unlisted.sql"
-  fi
   rm -f "$WORK/create.sql"
   observe_on "$NEW" before quick >"$BOX/observed" || {
     cat "$BOX/observed"

@@ -5,19 +5,24 @@
 # Both servers listen in the same private directory.
 OLD_PORT=50432 NEW_PORT=50433
 
+# Values are written and read the same way, whatever roles and databases are set to: an amount of money looks like its locale, and
+# NULL in an array may be a word.
+WRITTEN='-c lc_monetary=C'
+READ_BACK="$WRITTEN -c array_nulls=on -c transform_null_equals=off"
+
 # on_old DATABASE PROGRAM...: a program of the new version on the old cluster, which is only read, whatever a function in it
 # wants. The name goes by the environment, where libpq takes it as it is.
 on_old() {
   on_database=$1 on_program=$2
   shift 2
-  env PGOPTIONS='-c default_transaction_read_only=on -c statement_timeout=0 -c client_min_messages=warning' PGHOST="$BOX/sock" PGPORT="$OLD_PORT" PGUSER="$SUPERUSER" PGDATABASE="$on_database" \
-    "$NEW_BIN/$on_program" "$@"
+  env PGOPTIONS="-c default_transaction_read_only=on -c statement_timeout=0 -c client_min_messages=warning $WRITTEN" PGHOST="$BOX/sock" PGPORT="$OLD_PORT" \
+    PGUSER="$SUPERUSER" PGDATABASE="$on_database" "$NEW_BIN/$on_program" "$@"
 }
 
 on_new() {
   on_database=$1 on_program=$2
   shift 2
-  env PGOPTIONS='-c default_transaction_read_only=off -c statement_timeout=0 -c client_min_messages=warning' PGHOST="$BOX/sock" PGPORT="$NEW_PORT" \
+  env PGOPTIONS="-c default_transaction_read_only=off -c statement_timeout=0 -c client_min_messages=warning $READ_BACK" PGHOST="$BOX/sock" PGPORT="$NEW_PORT" \
     PGUSER="$SUPERUSER" PGDATABASE="$on_database" "$NEW_BIN/$on_program" "$@"
 }
 
@@ -30,7 +35,7 @@ name_of() { NAME=$(ask template1 "SELECT datname FROM pg_catalog.pg_database WHE
 # unlisted FILE: what pg_dumpall leaves out of the old cluster, as statements.
 unlisted() { ask template1 "$(unlisted_sql)" >"$1"; }
 
-# load_unlisted FILE: after everything else, as these settings are for every session.
+# load_unlisted FILE: before the databases, whose views are filled with what every session is set to.
 load_unlisted() { [ ! -s "$1" ] || on_new template1 psql -Xq -v ON_ERROR_STOP=1 -f "$1"; }
 
 # dump_of DATABASE PROGRAM ARG...: what it writes is in the encoding of the database, as the dump says.
@@ -186,8 +191,8 @@ load_database() {
 
 load_all() {
   load_globals "$DUMP/globals.sql" || return 1
-  load_databases || return 1
-  load_unlisted "$DUMP/unlisted.sql"
+  load_unlisted "$DUMP/unlisted.sql" || return 1
+  load_databases
 }
 
 load_databases() {

@@ -214,9 +214,9 @@ load_target() {
   filter_globals >"$BOX/globals.sql" || return 1
   load_globals "$BOX/globals.sql" || return 1
   weak_roles || return 1
+  load_settings || return 1
   load_databases || return 1
   weak_done || return 1
-  load_settings || return 1
   each_map map_role || return 1
   set_passwords || return 1
   ask_new "$FIRST_NEW" "SET synchronous_commit = on; COMMENT ON ROLE $MARK IS '$PGUP_RUN'" || return 1

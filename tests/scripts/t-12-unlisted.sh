@@ -14,6 +14,10 @@ unlisted_more="
   grant create on tablespace pg_default to app with grant option;
   grant create on tablespace pg_global to public;
   create database \"größe\" template template0;"
+# What a database is set to before its data come, when NULL would become a word; and what the server is set to, when a view is filled.
+unlisted_app="create table nulls as select array['a', null] as words; create table prices as select '-1234.5'::money as price;
+  create materialized view days as select ('2020-01-01 20:00+00'::timestamptz)::date::text as day; alter database app set array_nulls = off; alter database app set default_transaction_read_only = on;
+  alter database app set client_encoding = 'LATIN1'"
 unlisted_facts="select (select setconfig::text from pg_db_role_setting where setrole = 0 and setdatabase = 0),
   (select string_agg(spcname || spcoptions::text, ',' order by spcname) from pg_tablespace),
   (select string_agg(concat_ws(' ', spcname, grantee::regrole, privilege_type, is_grantable), ',' order by spcname, grantee::regrole::text) from pg_tablespace, aclexplode(spcacl) where grantee <> spcowner)"
@@ -22,8 +26,11 @@ unlisted_facts="select (select setconfig::text from pg_db_role_setting where set
 unlisted_live() {
   instance "$1" ext4
   worker_env "$2" "$3" "$4"
+  echo "timezone = 'Asia/Kathmandu'" >> "$host/postgresql.conf"
+  printf '%s\n' "TimeZone = 'Asia/Kathmandu'" "min_wal_size = '320MB'" > "$(pod_dir "$test_name-up" "$uid")/plan/settings.conf"
   bundle
   server_start "$test_name-old" "$2"
+  query "$test_name-old" "$2" app "$unlisted_app"
   query "$test_name-old" "$2" postgres "$unlisted_more"
   before=$(facts "$test_name-old" "$2")
   more=$(query "$test_name-old" "$2" postgres "$unlisted_facts")
@@ -43,6 +50,7 @@ unlisted() {
   same_facts "$test_name-new" "$3" "$before"
   is "$(query "$test_name-new" "$3" postgres "$unlisted_facts")" "$more" 'what pg_dumpall leaves out'
   is "$(pod_exec "$test_name-new" PGDATA="$data" sh /vol/observe.sh after "${workdir/#"$vol"//vol}/r1" counts writers=no | tail -n 1 | jq .differences)" 0 differences
+  is "$(query "$test_name-new" "$3" app "select words[2] is null, day, price::numeric from nulls, days, prices")" 't|2020-01-02|-1234.50' values
   # It may hold secrets.
   [[ ! -e $workdir/r1/unlisted.sql ]]
   # Whoever loses it is found out.
