@@ -15,7 +15,10 @@ use crate::k8s::K8s;
 use crate::k8s::exec::{ExecError, OUTPUT_LIMIT};
 use crate::postgres::quote;
 
-const DUMP: &str = include_str!("../scripts/dump.sh");
+const DUMP: &str = concat!(
+    include_str!("../scripts/unlisted.sh"),
+    include_str!("../scripts/dump.sh")
+);
 
 /// Seconds that `pg_dump` may take for all databases together. It holds ACCESS SHARE locks on the tables of a database meanwhile.
 pub const DUMP_SECONDS: u64 = 30;

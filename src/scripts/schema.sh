@@ -29,6 +29,8 @@ scratch_begin() {
   SUPERUSER=${PGUP_SUPERUSER:-postgres} C_WALSEG=16777216 C_CHECKSUMS=0
   mkdir -p "$BOX/sock" "$BOX/home"
   export HOME="$BOX/home" PGHOST="$BOX/sock" PGUSER="$SUPERUSER"
+  # As under pg_upgrade: what roles and databases are set to is not for these sessions.
+  export PGOPTIONS='-c default_transaction_read_only=off -c statement_timeout=0 -c client_min_messages=warning -c array_nulls=on -c transform_null_equals=off'
   # What the target image lacks is told by a check of its own.
   preload=
   for word in $(printf '%s' "${PGUP_PRELOAD:-}" | tr , ' '); do
@@ -120,6 +122,7 @@ globals() {
     unproved '' "pg_dumpall: ${TAIL:-time is up}"
     return 0
   fi
+  grep '^ALTER ROLE ALL ' "$BOX/part.sql" >>"$BOX/new.sql" || :
   within "$BIN/psql" -Xq -p 50433 -d template1 -f "$BOX/new.sql" >/dev/null 2>"$BOX/err"
   psql_errors "$BOX/err" "$BOX/new.sql"
   both "$untried" "$untried_count"

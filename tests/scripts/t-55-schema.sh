@@ -6,7 +6,7 @@
 dump() {
   local pod=$1
   shift
-  { cat "$scripts/sql.sh"; printf 'PGUP_MARK=%s PGUP_SECONDS=30\nset --' mark; printf " '%s'" "$@"; echo; cat "$scripts/dump.sh"; } |
+  { cat "$scripts/sql.sh" "$scripts/unlisted.sh"; printf 'PGUP_MARK=%s PGUP_SECONDS=30\nset --' mark; printf " '%s'" "$@"; echo; cat "$scripts/dump.sh"; } |
     pod_exec "$pod" PGDATA=/vol/pgdata sh -c 'script=$(cat) && eval "$script"' sh
 }
 
@@ -43,7 +43,7 @@ sick() {
   query "$test_name-old" 13 postgres "create database \"it's = \"\"odd\"\"\" template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
   printf "create table t (i int); comment on table t is 'no \344 of UTF-8'" |
     pod_exec "$test_name-old" PGCLIENTENCODING=SQL_ASCII "PGDATABASE=it's = \"odd\"" "$(bin 13)/psql" -Xq -v ON_ERROR_STOP=1 -U postgres -h /run/postgresql -f -
-  query "$test_name-old" 13 postgres 'create database busy'
+  query "$test_name-old" 13 postgres "create database busy; alter role all set password_encryption = 'on'; alter role all set work_mem = '5MB'"
   query "$test_name-old" 13 busy 'create table held (i int)'
   printf '%s\n' "no_such_thing = '1'" "work_mem = '1'" "datestyle = 'wrong'" "password_encryption = 'on'" "random_page_cost = '1.5'" \
     > "$(pod_dir "$test_name-up" "$uid")/plan/in-force.conf"
@@ -53,7 +53,8 @@ sick() {
   if gzip -dc "$base/dumped" | grep -a never-shown; then return 1; fi
   is "$(jq -s 'length' <<< "$said")" 6 parts
   is "$(errors app)" $'VIEW "public.gone": column pg_database.datlastsysoid does not exist\nVIEW "public.on top": relation "public.gone" does not exist' errors
-  is "$(jq -s 'map(.error_count + .untried_count) | add' <<< "$said")" 2 others
+  is "$(jq -s 'map(.error_count + .untried_count) | add' <<< "$said")" 3 others
+  is "$(errors '')" "ALTER ROLE ALL SET password_encryption TO E'on';: invalid value for parameter \"password_encryption\": \"on\"" 'settings of every role'
   is "$(jq -r 'select(.unproved) | .database' <<< "$said")" busy unproved
   jq -r 'select(.database == "busy") | .unproved' <<< "$said" | grep -q 'canceling statement due to .* timeout'
   is "$(member "$(event configuration)" 'said | length')" 5 configuration
@@ -66,6 +67,7 @@ healthy() {
   instance "$1" ext4
   server_start "$test_name-old" "$2"
   query "$test_name-old" "$2" app "$(cat "$here/../support/healthy.sql")"
+  query "$test_name-old" "$2" app "alter database app set default_transaction_read_only = on; alter role all set statement_timeout = '20ms'; alter role all set default_transaction_read_only = on"
   echo "work_mem = '4MB'" > "$(pod_dir "$test_name-up" "$uid")/plan/in-force.conf"
   proved "$2" "$3" template1 postgres app
   is "$(member "$(event configuration)" 'said | length')" 0 configuration
