@@ -137,7 +137,7 @@ const PSQL: &str = r#"user=${POSTGRES_USER:-postgres} file=$POSTGRES_PASSWORD_FI
 if [ -d /opt/bitnami/scripts ] || [ "$user" = app ]; then user=postgres file=${POSTGRES_POSTGRES_PASSWORD_FILE:-$file}; fi
 export PGOPTIONS='-c search_path=public -c client_min_messages=error -c default_transaction_read_only=off -c standard_conforming_strings=on -c DateStyle=ISO
   -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex -c statement_timeout=0 -c lock_timeout=0 -c session_replication_role=origin
-  -c row_security=on -c password_encryption=scram-sha-256 -c backslash_quote=on -c xmloption=content -c quote_all_identifiers=off' PGCLIENTENCODING=UTF8
+  -c row_security=on -c backslash_quote=on -c xmloption=content -c quote_all_identifiers=off' PGCLIENTENCODING=UTF8
 export PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$file")}" PGUSER="$user" PGHOST=$(hostname -i) PGDATABASE="$1"
 PATH=/usr/lib/postgresql/$PG_MAJOR/bin:$PATH
 exec psql -XAtq -v ON_ERROR_STOP=1"#;
