@@ -6,8 +6,8 @@ SELECT format('ALTER ROLE ALL SET %I = %L', name, value) FROM (VALUES
   ('default_transaction_deferrable', 'on'), ('default_transaction_isolation', 'serializable'),
   ('default_transaction_read_only', 'on'), ('escape_string_warning', 'off'),
   ('extra_float_digits', '-10'), ('idle_in_transaction_session_timeout', '500ms'), ('IntervalStyle', 'sql_standard'),
-  ('lock_timeout', '50ms'), ('log_statement', 'all'), ('maintenance_work_mem', '1MB'), ('password_encryption', 'md5'),
+  ('lock_timeout', '50ms'), ('log_statement', 'all'), ('password_encryption', 'md5'),
   ('quote_all_identifiers', 'on'), ('row_security', 'off'), ('session_replication_role', 'replica'), ('standard_conforming_strings', 'off'),
   ('statement_timeout', '500ms'), ('temp_file_limit', '5MB'), ('TimeZone', 'Asia/Kathmandu'), ('transform_null_equals', 'on'),
-  ('vacuum_cost_delay', '20'), ('work_mem', '64kB'), ('xmloption', 'document')) AS s (name, value) \gexec
+  ('xmloption', 'document')) AS s (name, value) \gexec
 ALTER ROLE ALL SET search_path = evil, pg_catalog, public;
