@@ -102,6 +102,8 @@ check 'work that lost the process it belongs to ends too' not grep -q '"event":"
 # Now in the middle of a REINDEX CONCURRENTLY, which leaves an invalid index behind.
 sql 17 postgres -c 'BEGIN ISOLATION LEVEL REPEATABLE READ' -c 'SELECT count(*) FROM shop.cache' -c 'SELECT pg_sleep(600)' > /dev/null 2>&1 &
 blocker=$!
+# Its snapshot has to be the older one.
+for _ in {1..100}; do [[ $(sql 17 postgres -c "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'") == 0 ]] || break; sleep 0.1; done
 run 17 vacuum.sh start /vol/run 2 13 "$(libc 13)" "$(libc 17)" > "$LAB/start"
 worker=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$LAB/start")
 for _ in {1..600}; do [[ $(sql 17 postgres -c "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase = 'waiting for old snapshots'") == 0 ]] || break; sleep 0.1; done
