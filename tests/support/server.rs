@@ -1,6 +1,7 @@
 //! A PostgreSQL of tests/instances: where it is, how to talk to it, what is in it.
 
 use std::fmt::{Display, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::process::Done;
 use super::space::Space;
@@ -128,14 +129,15 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 pub(crate) struct Server<'a> {
     space: &'a Space,
     instance: Instance,
+    set: AtomicBool,
 }
 
 /// Finds the superuser and the password where the server's own container has them. $1 is the database. What the tests give
-/// every session (`settings.sql`) is not for their own ones. The address is not
+/// every session (`settings.sql`, $2) is not for their own ones. The address is not
 /// loopback's, on which entrypoints have a server for a moment before the real one.
 const PSQL: &str = r#"user=${POSTGRES_USER:-postgres} file=$POSTGRES_PASSWORD_FILE
 if [ -d /opt/bitnami/scripts ] || [ "$user" = app ]; then user=postgres file=${POSTGRES_POSTGRES_PASSWORD_FILE:-$file}; fi
-export PGOPTIONS='-c search_path=public -c client_min_messages=error -c default_transaction_read_only=off -c standard_conforming_strings=on -c DateStyle=ISO
+[ -z "$2" ] || export PGOPTIONS='-c search_path=public -c client_min_messages=error -c default_transaction_read_only=off -c standard_conforming_strings=on -c DateStyle=ISO
   -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex -c statement_timeout=0 -c lock_timeout=0 -c session_replication_role=origin
   -c row_security=on -c backslash_quote=on -c xmloption=content -c quote_all_identifiers=off' PGCLIENTENCODING=UTF8
 export PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$file")}" PGUSER="$user" PGHOST=$(hostname -i) PGDATABASE="$1"
@@ -147,6 +149,7 @@ impl<'a> Server<'a> {
         Self {
             space,
             instance: instance.clone(),
+            set: AtomicBool::new(false),
         }
     }
 
@@ -180,6 +183,7 @@ impl<'a> Server<'a> {
             PSQL,
             "-",
             database,
+            if self.set.load(Relaxed) { "set" } else { "" },
         ];
         self.space.try_kubectl(&words, Some(sql))
     }
@@ -245,6 +249,7 @@ impl<'a> Server<'a> {
     #[track_caller]
     pub(crate) fn set_for_everybody(&self) {
         self.sql("postgres", include_str!("settings.sql"));
+        self.set.store(true, Relaxed);
     }
 
     /// The same as [`Server::seed`], and databases with hostile names: each costs every step of an upgrade its share.
