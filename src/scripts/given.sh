@@ -340,7 +340,7 @@ load_given() {
   read -r KIND PACKED <"$HELD/kind" || return 1
   globals=
   # Who has made another dump had a locale of his own.
-  [ "$KIND" = ours ] || READ_BACK=${READ_BACK#"$WRITTEN"}
+  [ "$KIND" = ours ] || MONEY=
   if [ "$KIND" != ours ] && { [ "$KIND" != plain ] || [ "$(sum roles)" = 0 ]; }; then
     from_old || return 1
     globals=$WORK/globals.sql

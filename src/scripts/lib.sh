@@ -13,6 +13,9 @@ unset PGDATA PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PG
   PGGSSENCMODE PGLOADBALANCEHOSTS LD_PRELOAD LD_LIBRARY_PATH CDPATH ENV BASH_ENV 2>/dev/null || :
 # Bytes as they are stored, whatever a role or a database is set to: names lead to databases again.
 export PGCLIENTENCODING=SQL_ASCII
+# Options of every session that a pod of ours begins: time limits of roles and databases are not for it, and what it reads means what
+# it says: there is a setting that makes a word of NULL in an array, and one that makes a test for NULL of a comparison.
+SESSION='-c client_min_messages=warning -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c array_nulls=on -c transform_null_equals=off'
 # A crash recovery or a shutdown checkpoint may take hours; pg_ctl notices a dead server by itself.
 export PGCTLTIMEOUT=604800
 

@@ -5,24 +5,22 @@
 # Both servers listen in the same private directory.
 OLD_PORT=50432 NEW_PORT=50433
 
-# Values are written and read the same way, whatever roles and databases are set to: an amount of money looks like its locale, and
-# NULL in an array may be a word.
-WRITTEN='-c lc_monetary=C'
-READ_BACK="$WRITTEN -c array_nulls=on -c transform_null_equals=off"
+# An amount of money is written and read in one locale, whichever both servers have.
+MONEY='-c lc_monetary=C'
 
 # on_old DATABASE PROGRAM...: a program of the new version on the old cluster, which is only read, whatever a function in it
 # wants. The name goes by the environment, where libpq takes it as it is.
 on_old() {
   on_database=$1 on_program=$2
   shift 2
-  env PGOPTIONS="-c default_transaction_read_only=on -c statement_timeout=0 -c client_min_messages=warning $WRITTEN" PGHOST="$BOX/sock" PGPORT="$OLD_PORT" \
+  env PGOPTIONS="$SESSION -c default_transaction_read_only=on $MONEY" PGHOST="$BOX/sock" PGPORT="$OLD_PORT" \
     PGUSER="$SUPERUSER" PGDATABASE="$on_database" "$NEW_BIN/$on_program" "$@"
 }
 
 on_new() {
   on_database=$1 on_program=$2
   shift 2
-  env PGOPTIONS="-c default_transaction_read_only=off -c statement_timeout=0 -c client_min_messages=warning $READ_BACK" PGHOST="$BOX/sock" PGPORT="$NEW_PORT" \
+  env PGOPTIONS="$SESSION -c default_transaction_read_only=off $MONEY" PGHOST="$BOX/sock" PGPORT="$NEW_PORT" \
     PGUSER="$SUPERUSER" PGDATABASE="$on_database" "$NEW_BIN/$on_program" "$@"
 }
 

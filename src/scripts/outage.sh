@@ -178,8 +178,7 @@ run_pg_upgrade() {
   case $TRANSFER in
     dump) dump_and_load >"$BOX/fifo" 2>&1 & ;;
     load) load_given >"$BOX/fifo" 2>&1 & ;;
-    # Settings of roles are for those who work with the databases.
-    *) PGOPTIONS='-c client_min_messages=warning -c statement_timeout=0 -c lock_timeout=0 -c array_nulls=on -c transform_null_equals=off' "$NEW_BIN/pg_upgrade" "$@" >"$BOX/fifo" 2>&1 & ;;
+    *) PGOPTIONS="$SESSION" "$NEW_BIN/pg_upgrade" "$@" >"$BOX/fifo" 2>&1 & ;;
   esac
   UPGRADE_PID=$!
   event "$MOVER" "\"attempt\":$ATTEMPTS,\"since_stop_ms\":$((UPGRADE_BEGIN - SEEN))"

@@ -59,7 +59,7 @@ try_new() {
   took
   VERIFY_MS=$TOOK
   ANALYZED=true
-  PGOPTIONS='-c default_statistics_target=1 -c vacuum_cost_delay=0' "$NEW_BIN/vacuumdb" --all --analyze-only -j "${PGUP_JOBS:-1}" \
+  PGOPTIONS="$SESSION -c default_statistics_target=1 -c vacuum_cost_delay=0" "$NEW_BIN/vacuumdb" --all --analyze-only -j "${PGUP_JOBS:-1}" \
     -h "$BOX/sock" -p 50432 -U "$SUPERUSER" >"$BOX/analyze.log" 2>&1 || ANALYZED=false
   took
   ANALYZE_MS=$TOOK

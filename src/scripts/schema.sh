@@ -30,7 +30,7 @@ scratch_begin() {
   mkdir -p "$BOX/sock" "$BOX/home"
   export HOME="$BOX/home" PGHOST="$BOX/sock" PGUSER="$SUPERUSER"
   # As under pg_upgrade: what roles and databases are set to is not for these sessions.
-  export PGOPTIONS='-c default_transaction_read_only=off -c statement_timeout=0 -c client_min_messages=warning -c array_nulls=on -c transform_null_equals=off'
+  export PGOPTIONS="$SESSION -c default_transaction_read_only=off"
   # What the target image lacks is told by a check of its own.
   preload=
   for word in $(printf '%s' "${PGUP_PRELOAD:-}" | tr , ' '); do

@@ -36,8 +36,8 @@ LOGIN=${PGUP_LOGIN:-/login}
 # A passfile only ever lies in memory.
 KEYS=${PGUP_KEYS:-/dev/shm}/keys
 WORK=$BOX/side DUMP=${PGUP_DUMP:-$BOX/dump}
-READ='-c default_transaction_read_only=on -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=0 -c row_security=off -c client_min_messages=warning'" $WRITTEN"
-WRITE='-c default_transaction_read_only=off -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=0 -c synchronous_commit=off -c password_encryption=scram-sha-256 -c client_min_messages=warning'" $READ_BACK"
+READ="$SESSION -c default_transaction_read_only=on -c row_security=off $MONEY"
+WRITE="$SESSION -c default_transaction_read_only=off -c synchronous_commit=off -c password_encryption=scram-sha-256 $MONEY"
 
 # Both are verdicts: a container that is started again would only say the same.
 refuse() {

@@ -41,7 +41,7 @@ login() {
 on_old() {
   on_database=$1 on_program=$2
   shift 2
-  env PGOPTIONS="-c default_transaction_read_only=on -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off -c client_min_messages=warning $WRITTEN" \
+  env PGOPTIONS="$SESSION -c default_transaction_read_only=on -c row_security=off $MONEY" \
     PGAPPNAME=kubectl-pg-upgrade PGCONNECT_TIMEOUT=10 PGHOST="$PGUP_HOST" PGPORT="$PGUP_PORT" PGUSER="$SUPERUSER" PGPASSFILE="$KEYS" \
     PGDATABASE="$on_database" "$NEW_BIN/$on_program" -w "$@"
 }

@@ -141,7 +141,7 @@ status() {
   [ "$pgup_size" = 0 ] || tail -n 1 "$pgup_lines"
 }
 
-PGUP_OPTIONS='-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off -c search_path=pg_catalog -c standard_conforming_strings=on -c client_min_messages=warning -c quote_all_identifiers=off'
+PGUP_OPTIONS='-c lock_timeout=0 -c default_transaction_read_only=off -c search_path=pg_catalog -c standard_conforming_strings=on -c client_min_messages=warning -c quote_all_identifiers=off'
 # The version and, for each database, one connection string and its name as JSON.
 PGUP_HELLO="SELECT pg_catalog.current_setting('server_version_num') UNION ALL
  SELECT 'dbname=''' || replace(replace(datname::text, '\\', '\\\\'), '''', '\\''') || ''' ' || chr(9) || pg_catalog.to_json(pg_catalog.encode(pg_catalog.namesend(datname), 'escape'))
