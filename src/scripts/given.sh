@@ -239,8 +239,7 @@ look() {
 # from_old: roles and settings of the stopped old cluster, and how the database that --database names is made.
 from_old() {
   start_old || return 1
-  on_old template1 pg_dumpall --globals-only -f "$WORK/globals.sql" -l template1 || return 1
-  unlisted "$WORK/unlisted.sql" || return 1
+  dump_globals "$WORK/globals.sql" && unlisted "$WORK/unlisted.sql" || return 1
   : >"$WORK/create.sql"
   if [ -n "${PGUP_GIVEN_DATABASE:-}" ]; then
     on_old template1 psql -XAtq -v ON_ERROR_STOP=1 -v name="$PGUP_GIVEN_DATABASE" -f - >"$WORK/create.sql" <<'SQL' || return 1

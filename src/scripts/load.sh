@@ -27,8 +27,12 @@ on_new() {
 # ask DATABASE SQL: what the old cluster answers, unaligned.
 ask() { on_old "$1" psql -XAtq -v ON_ERROR_STOP=1 -c "$2"; }
 
-# name_of OID: sets NAME to the name of an old database.
-name_of() { NAME=$(ask template1 "SELECT datname FROM pg_catalog.pg_database WHERE oid = $1"); }
+# name_of OID: sets NAME and ENCODING to those of an old database.
+name_of() {
+  NAME=$(ask template1 "SELECT pg_catalog.pg_encoding_to_char(encoding) || ' ' || datname FROM pg_catalog.pg_database WHERE oid = $1") || return 1
+  ENCODING=${NAME%% *}
+  NAME=${NAME#* }
+}
 
 # unlisted FILE: what pg_dumpall leaves out of the old cluster, as statements.
 unlisted() { ask template1 "$(unlisted_sql)" >"$1"; }
@@ -36,12 +40,14 @@ unlisted() { ask template1 "$(unlisted_sql)" >"$1"; }
 # load_unlisted FILE: before the databases, whose views are filled with what every session is set to.
 load_unlisted() { [ ! -s "$1" ] || on_new template1 psql -Xq -v ON_ERROR_STOP=1 -f "$1"; }
 
-# dump_of DATABASE PROGRAM ARG...: what it writes is in the encoding of the database, as the dump says.
+# dump_of PROGRAM ARG...: of the database NAME, written in its ENCODING, as the dump says.
 dump_of() (
-  PGCLIENTENCODING=$(ask "$1" "SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()") || exit 1
-  export PGCLIENTENCODING
-  on_old "$@"
+  export PGCLIENTENCODING="$ENCODING"
+  on_old "$NAME" "$@"
 )
+
+# dump_globals FILE: roles and settings, which the database with OID 1, template1, has the encoding for.
+dump_globals() { name_of 1 && dump_of pg_dumpall --globals-only -f "$1" -l template1; }
 
 # dump_flags: sets ZIP to what this image's pg_dump was built with, the fastest first, and NO_SYNC to a flag or nothing.
 dump_flags() {
@@ -125,8 +131,7 @@ whole() {
 
 dump_all() {
   databases=$(ask template1 "SELECT oid FROM pg_catalog.pg_database WHERE datallowconn AND datname <> 'template0' ORDER BY oid") || return 1
-  dump_of template1 pg_dumpall --globals-only -f "$DUMP/globals.sql" -l template1 || return 1
-  unlisted "$DUMP/unlisted.sql" || return 1
+  dump_globals "$DUMP/globals.sql" && unlisted "$DUMP/unlisted.sql" || return 1
   dump_flags || return 1
   echo "Dumping roles and settings  ok"
   contents=
@@ -140,7 +145,7 @@ dump_all() {
     printf '%s' "$NAME" >"$DUMP/$oid.name"
     tables_of "$NAME" >"$BOX/tables" || return 1
     # shellcheck disable=SC2086 # a flag or nothing
-    dump_of "$NAME" pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" $NO_SYNC -f "$DUMP/$oid" || return 1
+    dump_of pg_dump -Fd -j "${PGUP_JOBS:-1}" -Z "$ZIP" $NO_SYNC -f "$DUMP/$oid" || return 1
     whole "$DUMP/$oid" || return 1
     json "$NAME"
     contents="$contents${contents:+,}{\"oid\":$oid,\"name\":$JSON,\"tables\":$in_dump,\"bytes\":$(ask "$NAME" "SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE oid = $oid")}" || return 1
