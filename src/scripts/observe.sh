@@ -55,8 +55,11 @@ SELECT json_build_object('k', 'membership', 's', encode(namesend(g.rolname), 'es
 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles u ON u.oid = m.member WHERE u.oid >= 16384 OR u.oid = 10 OR g.oid >= 16384 GROUP BY g.rolname, u.rolname;
 
 SELECT json_build_object('k', 'tablespace', 'o', encode(namesend(spcname), 'escape'), 'v', json_build_object(
-  'owner', encode(namesend(r.rolname), 'escape'), 'location', encode(textsend(pg_tablespace_location(t.oid)), 'escape'), 'options', array_to_string(spcoptions, ' ')))
-FROM pg_tablespace t JOIN pg_roles r ON r.oid = spcowner WHERE t.oid >= 16384 OR spcoptions IS NOT NULL;
+  'owner', encode(namesend(r.rolname), 'escape'), 'location', encode(textsend(pg_tablespace_location(t.oid)), 'escape'), 'options', array_to_string(spcoptions, ' '),
+SQL
+  acl_sql spcacl spcowner t
+  cat <<'SQL'
+)) FROM pg_tablespace t JOIN pg_roles r ON r.oid = spcowner WHERE t.oid >= 16384 OR spcoptions IS NOT NULL OR spcacl IS NOT NULL;
 SQL
 }
 
@@ -289,12 +292,12 @@ observe() {
   printf '{"k" : "observed", "x" : {"level" : "%s"}}\n' "$pgup_taken" >>"$1"
 }
 
-# keep NAME: only a whole file ever has the name that is read later; the new server's user must be able to read it too.
+# keep FILE NAME: only a whole file ever has the name that is read later; the new server's user must be able to read it too.
 keep() {
   if [ "$(id -u)" = 0 ]; then
-    chown "$(stat -c %u:%g "$pgup_run")" "$pgup_part"
+    chown "$(stat -c %u:%g "$pgup_run")" "$1"
   fi
-  mv "$pgup_part" "$pgup_run/$1" || failed write "$1 could not be written"
+  mv "$1" "$pgup_run/$2" || failed write "$2 could not be written"
 }
 
 summary() {
@@ -430,10 +433,11 @@ pgup_part=$(mktemp "$pgup_run/observed-$pgup_what.XXXXXX") || failed write "no f
 prepare
 if [ "$pgup_what" = before ]; then
   observe "$pgup_part" "$pgup_level"
-  keep observed-before
-  pgup_part=$(mktemp "$pgup_run/unlisted.XXXXXX") || failed write "no file could be made in $pgup_run"
-  unlisted_sql | PGCLIENTENCODING=SQL_ASCII run_psql >"$pgup_part" || failed unlisted "settings of every role could not be read; psql's message is above"
-  keep unlisted.sql
+  # It comes first, so that a whole observation is never without it.
+  pgup_rest=$(mktemp "$pgup_run/unlisted.XXXXXX") || failed write "no file could be made in $pgup_run"
+  unlisted_sql | PGCLIENTENCODING=SQL_ASCII run_psql >"$pgup_rest" || failed unlisted "settings of every role could not be read; psql's message is above"
+  keep "$pgup_rest" unlisted.sql
+  keep "$pgup_part" observed-before
   summary "$pgup_run/observed-before"
   exit 0
 fi
@@ -449,7 +453,7 @@ fi
 [ "$pgup_last" = counts ] || pgup_level=quick
 [ "$pgup_level" != auto ] || pgup_level=counts
 observe "$pgup_part" "$pgup_level"
-keep observed-after
+keep "$pgup_part" observed-after
 pgup_writers=${pgup_writers#writers=}
 # Without the listing of the stopped directory the result says so, and the client decides.
 pgup_sizes=/dev/null

@@ -54,8 +54,8 @@ unlisted() {
   # It may hold secrets.
   [[ ! -e $workdir/r1/unlisted.sql ]]
   # Whoever loses it is found out.
-  query "$test_name-new" "$3" postgres 'alter role all reset work_mem; alter tablespace pg_default reset (seq_page_cost)'
-  is "$(pod_exec "$test_name-new" PGDATA="$data" sh /vol/observe.sh after "${workdir/#"$vol"//vol}/r1" counts writers=no | jq -r 'select(.event == "difference") | .kind' | paste -sd' ')" 'settings tablespace' kinds
+  query "$test_name-new" "$3" postgres 'alter role all reset work_mem; alter tablespace pg_default reset (seq_page_cost); revoke create on tablespace pg_global from public'
+  is "$(pod_exec "$test_name-new" PGDATA="$data" sh /vol/observe.sh after "${workdir/#"$vol"//vol}/r1" counts writers=no | jq -r 'select(.event == "difference") | .kind' | paste -sd' ')" 'settings tablespace tablespace' kinds
 }
 
 # What the new server refuses of it ends with the old one.
