@@ -79,6 +79,8 @@ result() {
   clock
   printf '{"at":%s,"event":"result",%s}\n' "$NOW" "$1" >"$WORK/result.tmp"
   mv "$WORK/result.tmp" "$WORK/result.json"
+  # Settings may be secrets, and nobody reads them any more.
+  rm -f "$WORK/unlisted.sql"
   sync "$WORK/result.json" "$WORK"
   if [ -n "${2:-}" ]; then
     note "$2"
@@ -375,7 +377,7 @@ finish() {
   fi
   if ! set_unlisted; then
     tail_of "$BOX/unlisted.err" 5 1500
-    go_back settings "$TAIL"
+    go_back settings_of_every_role "ALTER ROLE ALL RESET what the new version refuses: $TAIL"
     return 0
   fi
   install_conf
@@ -435,7 +437,6 @@ upgraded_result() {
 
 # tidy: what can wait until the result is out.
 tidy() {
-  rm -f "$WORK/unlisted.sql"
   make_whole
   empty_trash
   rmdir "$NEW" 2>/dev/null || :

@@ -12,6 +12,12 @@ control() {
 dir='' old='' mode=''
 case $name in
   postgres)
+    if [ "${1:-}" = --single ]; then
+      # What was upgraded takes the settings, once.
+      grep -q upgraded "$3/global/pg_control" && [ ! -e "$3/global/settings" ] && [ -s "$3/base/1/user1" ]
+      cat >"$3/global/settings"
+      exit 0
+    fi
     case $0 in */oldbin/*) echo "postgres (PostgreSQL) $FAKE_FROM.9" ;; *) echo "postgres (PostgreSQL) $FAKE_TO.5" ;; esac
     exit 0
     ;;

@@ -61,9 +61,10 @@ unlisted() {
 # What the new server refuses of it ends with the old one.
 unlisted_refused() {
   tweak=unlisted_spoilt unlisted_live "$@"
-  is "$(jq -c '[.outcome, .back, .reason]' <<< "$result")" '["failed",true,"settings"]' outcome
+  is "$(jq -c '[.outcome, .back, .reason]' <<< "$result")" '["failed",true,"settings_of_every_role"]' outcome
   grep -q 'work_mem' <<< "$result"
   ! grep -q 'second line' "$base/pods/$test_name-up/out"
+  [[ ! -e $workdir/r1/unlisted.sql ]]
   same_facts "$test_name-back" "$2" "$before"
 }
 unlisted_spoilt() { echo "ALTER ROLE ALL SET work_mem TO 'none';" >> "$workdir/r1/unlisted.sql"; }

@@ -236,6 +236,7 @@ seed_armed() {
   point_worker "$1" PGUP_TRANSFER="$points_transfer"
   point_event "$1" prepared
   point_stop "$1"
+  echo "ALTER ROLE ALL SET work_mem TO E'1MB';" > "$1/vol/$points_work/r1/unlisted.sql"
   echo "$(date +%s%3N) armed 99999999999999 0 ;" >> "$1/vol/$points_work/r1/journal"
 }
 
