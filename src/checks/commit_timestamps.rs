@@ -16,11 +16,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let kept = live
-        .server
-        .setting("track_commit_timestamp")
-        .and_then(|setting| setting.value.as_deref());
-    if kept != Some("on") {
+    if live.server.value_of("track_commit_timestamp") != Some("on") {
         return Vec::new();
     }
     vec![

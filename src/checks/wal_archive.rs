@@ -16,11 +16,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(live: &Live<'_>) -> Vec<Finding> {
-    let mode = live
-        .server
-        .setting("archive_mode")
-        .and_then(|setting| setting.value.as_deref());
-    match mode {
+    match live.server.value_of("archive_mode") {
         None | Some("off") => Vec::new(),
         Some(mode) => vec![
             Finding::warning(format!("write-ahead log is archived (archive_mode = {mode})"))

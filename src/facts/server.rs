@@ -448,10 +448,15 @@ impl ServerFacts {
         self.settings.iter().find(|setting| setting.name == name)
     }
 
+    /// The value in force of a setting that was changed; `None` also where it may hold a secret.
+    pub fn value_of(&self, name: &str) -> Option<&str> {
+        self.setting(name)?.value.as_deref()
+    }
+
     /// `max_locks_per_transaction`.
     pub fn max_locks_per_transaction(&self) -> u64 {
-        self.setting("max_locks_per_transaction")
-            .and_then(|setting| setting.value.as_deref()?.parse().ok())
+        self.value_of("max_locks_per_transaction")
+            .and_then(|value| value.parse().ok())
             .unwrap_or(64)
     }
 
