@@ -1,7 +1,7 @@
 //! A PostgreSQL of tests/instances: where it is, how to talk to it, what is in it.
 
+use std::cell::Cell;
 use std::fmt::{Display, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::process::Done;
 use super::space::Space;
@@ -129,12 +129,13 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 pub(crate) struct Server<'a> {
     space: &'a Space,
     instance: Instance,
-    set: AtomicBool,
+    /// Whether every session begins with the settings of `settings.sql`.
+    set: Cell<bool>,
 }
 
-/// Finds the superuser and the password where the server's own container has them. $1 is the database. What the tests give
-/// every session (`settings.sql`, $2) is not for their own ones. The address is not
-/// loopback's, on which entrypoints have a server for a moment before the real one.
+/// Finds the superuser and the password where the server's own container has them. $1 is the database. With a word in $2,
+/// what every session begins with (`settings.sql`) is not for the tests' own. The address is not loopback's, on which
+/// entrypoints have a server for a moment before the real one.
 const PSQL: &str = r#"user=${POSTGRES_USER:-postgres} file=$POSTGRES_PASSWORD_FILE
 if [ -d /opt/bitnami/scripts ] || [ "$user" = app ]; then user=postgres file=${POSTGRES_POSTGRES_PASSWORD_FILE:-$file}; fi
 [ -z "$2" ] || export PGOPTIONS='-c search_path=public -c client_min_messages=error -c default_transaction_read_only=off -c standard_conforming_strings=on -c DateStyle=ISO
@@ -149,7 +150,7 @@ impl<'a> Server<'a> {
         Self {
             space,
             instance: instance.clone(),
-            set: AtomicBool::new(false),
+            set: Cell::new(false),
         }
     }
 
@@ -183,7 +184,7 @@ impl<'a> Server<'a> {
             PSQL,
             "-",
             database,
-            if self.set.load(Relaxed) { "set" } else { "" },
+            if self.set.get() { "set" } else { "" },
         ];
         self.space.try_kubectl(&words, Some(sql))
     }
@@ -249,7 +250,7 @@ impl<'a> Server<'a> {
     #[track_caller]
     pub(crate) fn set_for_everybody(&self) {
         self.sql("postgres", include_str!("settings.sql"));
-        self.set.store(true, Relaxed);
+        self.set.set(true);
     }
 
     /// The same as [`Server::seed`], and databases with hostile names: each costs every step of an upgrade its share.
