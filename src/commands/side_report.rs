@@ -29,10 +29,15 @@ pub(super) fn remarks(ready: &Value) -> Vec<String> {
             removed.join(", ")
         ));
     }
-    let every = list(&ready["weak"]["settings"]);
+    let every = words("every");
     if !every.is_empty() {
+        let fate = if ready["weak"].is_null() {
+            "hold for every role of the new server from the load on"
+        } else {
+            "cannot be given by the new server's administrator and are left out"
+        };
         remarks.push(format!(
-            "settings of every role (ALTER ROLE ALL), which the new server's administrator cannot give, are left out: {}",
+            "settings of every role (ALTER ROLE ALL) {fate}: {}",
             every.join(", ")
         ));
     }
@@ -89,6 +94,7 @@ impl Report for PairReport<'_> {
             "to": {"name": side.new.name(), "server": ready["new"], "databases": ready["lost"]},
             "md5Roles": ready["md5"],
             "removedSettings": ready["removed"],
+            "settingsOfEveryRole": ready["every"],
             "leftOut": ready["weak"],
         })
     }
@@ -140,13 +146,17 @@ mod tests {
             remarks(&json!({"md5": [], "removed": [], "weak": null})),
             [""; 0]
         );
-        let weak =
-            json!({"roles": ["boss"], "grants": ["legacy in pg_monitor"], "settings": ["jit"]});
-        let said = remarks(&json!({"weak": weak}));
+        let weak = json!({"roles": ["boss"], "grants": ["legacy in pg_monitor"]});
+        let said = remarks(&json!({"every": ["jit"], "weak": weak}));
         assert!(
-            said[0].contains("jit")
+            said[0].ends_with("left out: jit")
                 && said[1].contains("boss")
                 && said[2].contains("legacy in pg_monitor"),
+            "{said:?}"
+        );
+        let said = remarks(&json!({"every": ["jit", "work_mem"], "weak": null}));
+        assert!(
+            said[0].ends_with("from the load on: jit, work_mem"),
             "{said:?}"
         );
     }

@@ -305,10 +305,8 @@ FIRST=template1 FIRST_NEW=template1
 trap 'ended $?' EXIT
 trap 'exit 143' TERM INT
 # Debian's psql in the PATH is a Perl script, which takes longer than what it is asked.
-for PSQL in /usr/lib/postgresql/"${PG_MAJOR-}"*/bin/psql /opt/bitnami/postgresql/bin/psql "$(command -v psql || :)"; do
-  if [ -x "$PSQL" ]; then break; fi
-done
-[ -x "$PSQL" ] || refuse no_psql "the image has no psql"
+find_bin '' psql || refuse no_psql "the image has no psql"
+PSQL=$BIN/psql
 logins
 reach old "$FIRST" || shut old
 [ -z "${PGUP_NEW_GUEST:-}" ] || admitted

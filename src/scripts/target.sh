@@ -162,8 +162,10 @@ ready() {
   # shellcheck disable=SC2046
   json_list $(cat "$BOX/removed")
   ready_removed=$JSON
+  names ask "$FIRST" "SELECT DISTINCT pg_catalog.split_part(c, '=', 1) FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) c WHERE setrole = 0 AND setdatabase = 0 ORDER BY 1"
+  ready_every=$JSON
   weak_report
-  event ready "\"old\":{\"version\":\"$OLD_VERSION\",\"num\":$OLD_NUM,\"system\":\"$OLD_SYSTEM\",\"user\":$ready_of},\"new\":{\"version\":\"$NEW_VERSION\",\"num\":$NEW_NUM,\"system\":\"$NEW_SYSTEM\",\"user\":$ready_as},\"md5\":$ready_md5,\"removed\":$ready_removed,\"weak\":$JSON,\"source\":[$OLD_HOLDS],\"lost\":[$NEW_HOLDS],\"ours\":$OURS"
+  event ready "\"old\":{\"version\":\"$OLD_VERSION\",\"num\":$OLD_NUM,\"system\":\"$OLD_SYSTEM\",\"user\":$ready_of},\"new\":{\"version\":\"$NEW_VERSION\",\"num\":$NEW_NUM,\"system\":\"$NEW_SYSTEM\",\"user\":$ready_as},\"md5\":$ready_md5,\"removed\":$ready_removed,\"every\":$ready_every,\"weak\":$JSON,\"source\":[$OLD_HOLDS],\"lost\":[$NEW_HOLDS],\"ours\":$OURS"
 }
 
 # mark: the target is ours from here on, and only ours. The role's making fails where another run was faster.

@@ -36,11 +36,7 @@ weak_report() {
       ! grep -qxF -e "$report_group" "$BOX/reserved" || printf '%s\n' "$report_line"
     done >"$BOX/names"
   names_in
-  report_grants=$JSON
-  # Those of ALTER ROLE ALL.
-  ask "$FIRST" "SELECT DISTINCT pg_catalog.split_part(c, '=', 1) FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) c WHERE setrole = 0 AND setdatabase = 0 ORDER BY 1" >"$BOX/names"
-  names_in
-  JSON="{\"roles\":$report_roles,\"grants\":$report_grants,\"settings\":$JSON}"
+  JSON="{\"roles\":$report_roles,\"grants\":$JSON}"
 }
 
 # without_mapped OLD NEW: takes a mapped role out of BOX/names.

@@ -222,7 +222,8 @@ fn a_server_of_another_namespace_lets_the_pod_in_without_its_password() {
     space
         .plugin(&format!("preflight {load}"))
         .exits(0)
-        .says("a role of its own there");
+        .says("a role of its own there")
+        .says("hold for every role of the new server");
     assert_eq!(new.sql("postgres", roles), "0");
     space
         .plugin(&format!("run {load} --switch -y"))

@@ -324,7 +324,7 @@ weak_admin() {
   (($1 < 16)) || weak_refused
   local said
   said=$(side ready look "${weak[@]}")
-  is "$(member "$said" 'removed | join(" ")') $(member "$said" 'weak.roles | join(" ")') $(member "$said" 'weak.settings | join(" ")') $(member "$said" 'weak.grants | join(" ")')" "log_statement boss app.x search_path work_mem ${grants[*]}" 'what is said before'
+  is "$(member "$said" 'removed | join(" ")') $(member "$said" 'weak.roles | join(" ")') $(member "$said" 'every | join(" ")') $(member "$said" 'weak.grants | join(" ")')" "log_statement boss app.x search_path work_mem ${grants[*]}" 'what is said before'
   is "$(as_cloud postgres "$side_traces")" 0 'look writes nothing'
   side analyzed move "${weak[@]}" > /dev/null
   weak_carried
