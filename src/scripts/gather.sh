@@ -85,9 +85,10 @@ esac
 if [ "$PGUP_VERSION" -ge 110000 ]; then
   PGOPTIONS="$PGOPTIONS -c jit=off"
 fi
-# A login trigger must neither stop nor notice us; only a superuser may say so.
-if [ "$PGUP_VERSION" -ge 170000 ] && [ "$pgup_superuser" = on ]; then
-  PGOPTIONS="$PGOPTIONS -c event_triggers=off"
+if [ "$PGUP_VERSION" -ge 170000 ]; then
+  PGOPTIONS="$PGOPTIONS -c transaction_timeout=0"
+  # A login trigger must neither stop nor notice us; only a superuser may say so.
+  [ "$pgup_superuser" != on ] || PGOPTIONS="$PGOPTIONS -c event_triggers=off"
 fi
 pgup_queries=$(database_queries)
 # shellcheck disable=SC2086

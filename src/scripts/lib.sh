@@ -16,6 +16,7 @@ export PGCLIENTENCODING=SQL_ASCII
 # Options of every session that a pod of ours begins: time limits of roles and databases are not for it, and what it reads means what
 # it says: there is a setting that makes a word of NULL in an array, and one that makes a test for NULL of a comparison.
 SESSION='-c client_min_messages=warning -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c array_nulls=on -c transform_null_equals=off'
+case ${PGUP_FROM:-} in 1[7-9] | [2-9][0-9]) SESSION="$SESSION -c transaction_timeout=0" ;; esac
 # A crash recovery or a shutdown checkpoint may take hours; pg_ctl notices a dead server by itself.
 export PGCTLTIMEOUT=604800
 

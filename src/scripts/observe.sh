@@ -245,9 +245,10 @@ prepare() {
   if [ "$pgup_version" -ge 130000 ]; then
     pgup_trigger_root='AND tgparentid = 0'
   fi
-  # A login trigger must neither stop nor notice us; only a superuser can say so.
-  if [ "$pgup_version" -ge 170000 ] && [ -z "${PGUP_WEAK:-}" ]; then
-    PGOPTIONS="$PGOPTIONS -c event_triggers=off"
+  if [ "$pgup_version" -ge 170000 ]; then
+    PGOPTIONS="$PGOPTIONS -c transaction_timeout=0"
+    # A login trigger must neither stop nor notice us; only a superuser can say so.
+    [ -n "${PGUP_WEAK:-}" ] || PGOPTIONS="$PGOPTIONS -c event_triggers=off"
   fi
 }
 

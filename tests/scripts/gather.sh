@@ -55,6 +55,7 @@ for major in 13 18; do
   check "$major: trust, as root" reads 0 "$major"
   check "$major: trust, as a user that has no name" reads 1234 "$major"
   check "$major: a psql for each database says the same" eval 'reads 999 "$major" PGUP_EACH=1 && test "$(databases)" = $((${#names[@]} + 2))'
+  ((major < 17)) || sql "$major" postgres -c "ALTER ROLE ALL SET transaction_timeout = '1s'"
   sql "$major" postgres < "$repository/tests/support/settings.sql" > /dev/null
   check "$major: whatever every session is set to" eval 'reads 999 "$major" && test "$(databases)" = $((${#names[@]} + 2))'
   LAB_ENV=(PGOPTIONS='-c default_transaction_read_only=off')

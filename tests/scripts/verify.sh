@@ -238,6 +238,10 @@ check 'without it, the refusal is said' grep -q '"reason":"no-login"' "$LAB/befo
 echo 'local all all trust' > "$LAB/vol/new-18/pg_hba.conf"
 as 999 18 pg_ctl -D /vol/new-18 restart > /dev/null
 mount -o remount,rw "$(root 18)"
+sql 18 postgres -c 'CREATE TABLE long AS SELECT i FROM generate_series(1, 1000000) i' -c "ALTER ROLE ALL SET transaction_timeout = '20ms'"
+observed 18 observe.sh before /vol/run counts > "$LAB/before"
+check 'a time limit for transactions is not for the count' grep -q '"event":"observed"' "$LAB/before"
+sql 18 postgres -c 'ALTER ROLE ALL RESET ALL' -c 'DROP TABLE long'
 busybox 18
 LAB_PATH=/busybox:
 observed 18 observe.sh before /vol/run auto > "$LAB/before"
