@@ -85,9 +85,13 @@ dump_all() {
   [ "$PGUP_FIRST" -lt 100000 ] || pgup_roles=--no-role-passwords pgup_public=--no-subscriptions
   part globals >&3
   dump postgres pg_dumpall --globals-only --binary-upgrade $pgup_roles
-  # Taken back behind them, as sessions that make the databases would begin with it.
   # shellcheck disable=SC2086
-  if unlisted_sql | $PGUP_AS "$PSQL" -XAtqw | grep '^ALTER ROLE ALL ' >&3; then echo 'ALTER ROLE ALL RESET ALL;' >&3; fi
+  if pgup_every=$(unlisted_sql | $PGUP_AS "$PSQL" -XAtqw -v ON_ERROR_STOP=1 -f - 2>&1); then
+    # Taken back behind them, as sessions that make the databases would begin with it.
+    if printf '%s\n' "$pgup_every" | grep '^ALTER ROLE ALL ' >&3; then echo 'ALTER ROLE ALL RESET ALL;' >&3; fi
+  else
+    part "failed $(printf '%s' "$pgup_every" | tr '\n' ' ')" >&3
+  fi
   for pgup_database in "$@"; do
     part "database $pgup_database" >&3
     pgup_create=--create
